@@ -20,7 +20,8 @@ pub struct ErrorReply {
     /// Details in the form that the service declares for this code, which the host does not check; `null` if there are
     /// none.
     pub details: Value,
-    /// Whether the same call may succeed later.
+    /// Whether the same request may succeed later, as the sender of the error says. A caller that tries again should
+    /// wait before.
     pub retryable: bool,
 }
 

@@ -176,7 +176,8 @@ impl CallLog {
         });
     }
 
-    /// Whether a failure of this module is logged. Otherwise it is counted, and the number is logged at the end of the window.
+    /// Whether a failure of this module (a name, perhaps with version and instance) is logged. Otherwise it is counted,
+    /// and the number is logged at the end of the window.
     fn is_logged(&self, module: &str) -> bool {
         let name = module.split(':').next().unwrap_or_default();
         let mut failures = lock(&self.failures);

@@ -72,7 +72,8 @@ pub(super) async fn pass_on(mut cargo: impl AsyncRead + Unpin, output: &dyn Buil
 /// The escape sequence with which cargo erases its progress before it writes something else.
 const ERASE: &[u8] = b"\x1b[K";
 
-/// Removes the complete lines from `written`, and calls `line` with each, without the progress before it.
+/// Removes the complete lines from `written`, and calls `line` with each, without the progress that cargo had written
+/// before it. With `has_ended`, the rest is a line too.
 fn take_lines(written: &mut Vec<u8>, has_ended: bool, output: &dyn BuildOutput, line: &mut dyn FnMut(&str)) {
     if has_ended && !written.is_empty() && !written.ends_with(b"\n") {
         written.push(b'\n');

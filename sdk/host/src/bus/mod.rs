@@ -153,7 +153,7 @@ pub trait Endpoint: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BusError {
-    /// Another endpoint provides the topic, on this host or on another.
+    /// The topic has a provider already, on this host or on another; it may be the same endpoint.
     AlreadyProvided,
     /// The bus can't be reached. The text has the reason, for people.
     Unavailable(String),

@@ -187,7 +187,8 @@ impl Connection {
         self.log(call, started, outcome, result, reply);
     }
 
-    /// Logs the end of a call, unless it is lost and `reply` tries it again: then that logs it.
+    /// Logs the end of a call, unless it is lost and `reply` was made to try it again: then the code that does so logs
+    /// it.
     pub(super) fn log(
         &self,
         call: &RequestInfo,

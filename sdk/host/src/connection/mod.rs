@@ -217,7 +217,7 @@ impl Connection {
         self.number
     }
 
-    /// `name:version/instance-NNN`.
+    /// The id of the process, `name:version/instance-NNN`.
     pub(crate) fn id(&self) -> &Arc<str> {
         &self.id
     }
@@ -286,7 +286,8 @@ impl Connection {
         lock(&self.requests).abandoned_for(Instant::now())
     }
 
-    /// Whether the host reads what the module sends. False while a limit of memory prevents it; the module's replies are not seen then.
+    /// Whether the host reads what the module sends. False while the host's limits for large frames and for writes to
+    /// the store prevent it; the module's replies are not seen then. True while the host waits for the module to read.
     pub(crate) fn is_read(&self) -> bool {
         self.is_read.load(Ordering::Relaxed)
     }

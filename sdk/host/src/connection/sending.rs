@@ -25,7 +25,7 @@ pub(crate) enum HealthCheckResult {
     Replied(Object<'static>),
     /// The module's reply can't be read; the text says why.
     Unreadable(String),
-    /// There is no reply, or the module replied with an error.
+    /// There is no reply, none in time (`DEADLINE_EXCEEDED`), or the module replied with an error.
     Failed(CallError),
 }
 

@@ -150,7 +150,7 @@ pub struct LogQuery {
     /// Only lines of this level and more severe ones: `warn` stands for `warn` and `error`.
     #[serde(default)]
     pub level: Option<LogLevel>,
-    /// Only lines whose trace id begins with this.
+    /// Only lines whose trace id begins with this text.
     #[serde(default)]
     pub trace: Option<String>,
     /// Only lines that the host has received at this time or later. In JSON it is text in RFC 3339.
@@ -224,7 +224,7 @@ impl From<ErrorReply> for ControlReply {
 pub struct HostStatus {
     /// The host's process id.
     pub pid: u32,
-    /// The version of the host.
+    /// The version of the crate `ixt-host` that the host is built with.
     pub version: String,
     /// For how many seconds its control socket has been open.
     pub seconds: f64,

@@ -100,7 +100,8 @@ impl ControlPeer {
     }
 }
 
-/// The process and its parents, when two looks in a row have agreed: when a parent ends, its child gets another one.
+/// The process and its parents, once two looks in a row have agreed, or as the last of [`ATTEMPTS`] looks has found
+/// them: when a parent ends, its child gets another one.
 fn settled(pid: u32) -> io::Result<Vec<ProcessStat>> {
     let mut chain = ancestry(pid)?;
     for _ in 1..ATTEMPTS {

@@ -55,9 +55,9 @@ pub(crate) enum GuardMessage {
     Host(String),
     /// The directory of the host's sockets for modules.
     Sockets(PathBuf),
-    /// The directory of the cgroup of everything that the host starts.
+    /// The directory of the cgroup of all processes of modules.
     Cgroup(PathBuf),
-    /// The absolute path of the control socket.
+    /// The absolute path of the control socket, which the guard removes. The script ignores this message.
     Control(PathBuf),
 }
 
@@ -75,7 +75,7 @@ impl fmt::Display for GuardMessage {
 }
 
 impl GuardMessage {
-    /// Parses a line, without its line end. `None` for anything else than a message, which the guard ignores.
+    /// Parses a line, without its line end. `None` for anything but a message; the guard ignores that.
     fn read(line: &str) -> Option<Self> {
         let (what, value) = line.split_once(' ')?;
         Some(match what {

@@ -158,7 +158,7 @@ impl Host {
         self.0.started
     }
 
-    /// The current status of all modules, in the order in which they were added.
+    /// The current status of all modules, in the order in which they were added. Does not wait for a health check.
     #[must_use]
     pub fn status(&self) -> Vec<ModuleStatus> {
         self.0.supervisor.modules.iter().map(|module| module.status()).collect()
@@ -170,7 +170,8 @@ impl Host {
         &self.0.supervisor.backends.logs
     }
 
-    /// Sends the guard the path of the control socket, which the guard removes if the host is killed.
+    /// Sends the guard the path of the control socket, which the guard removes if the host is killed. Does nothing
+    /// without a guard.
     pub(crate) fn has_control(&self, path: &Path) {
         if let Ok(path) = std::path::absolute(path) {
             self.0.supervisor.backends.resources.tell(GuardMessage::Control(path));

@@ -96,9 +96,10 @@ pub trait KvStore: Send + Sync + 'static {
     /// Whether a key exists, and has not expired.
     fn exists(&self, namespace: &str, key: &str) -> KvFuture<bool>;
 
-    /// Lists the keys that begin with `prefix`, which may be empty, sorted by their bytes. With `after`, only the keys that
-    /// come after it; it need not exist. Returns at most `limit` keys, where 0 is taken as 1 and more than
-    /// [`MAX_PAGE_KEYS`] as that. [`Page::next`] is the `after` for the next page.
+    /// Lists the keys that begin with `prefix`, which may be empty, sorted by their bytes. With `after`, only the keys
+    /// that come after it; it need not exist. Returns at most `limit` keys, where 0 is taken as 1 and more than
+    /// [`MAX_PAGE_KEYS`] as that. [`Page::next`] is the `after` for the next page. Each page is read by itself: a key
+    /// that changes between two pages may or may not be listed.
     fn list(&self, namespace: &str, prefix: &str, after: Option<&str>, limit: usize) -> KvFuture<Page>;
 
     /// Watches the keys that begin with `prefix`, which may be empty. The watch receives each change made after this future
@@ -174,16 +175,17 @@ pub fn check_key(key: &str) -> Result<(), KvError> {
     }
 }
 
-/// Checks the length of a prefix, which may be empty and is at most as long as a key.
+/// Checks the length of a prefix, which may be empty and is at most as long as a key. Each method of a store that
+/// watches a prefix calls this first.
 ///
 /// # Errors
 ///
-/// [`KvError::KeyTooLong`].
+/// [`KvError::KeyTooLong`] if it is longer.
 pub fn check_prefix(prefix: &str) -> Result<(), KvError> {
     if prefix.is_empty() { Ok(()) } else { check_key(prefix) }
 }
 
-/// Checks the length of a value.
+/// Checks the length of a value, which may be empty. [`KvStore::set`] calls this first.
 ///
 /// # Errors
 ///

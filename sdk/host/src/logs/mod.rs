@@ -90,7 +90,7 @@ pub struct Record {
 pub enum Origin {
     /// The host itself.
     Host,
-    /// A log frame of the module.
+    /// The module itself: a `log` frame, or the call `logging.log`.
     Module,
     /// Captured from the process's stdout.
     Stdout,

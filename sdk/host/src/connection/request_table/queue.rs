@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::HostRequest;
 use crate::budget::Reservation;
 
-/// Every 8th call or event taken is the oldest, whatever its priority.
+/// Every 8th call or event that is taken from the queue is the oldest one, of any priority.
 const OLDEST_EVERY: u64 = 8;
 
 /// The requests that wait for a sequential module, and the one that it has. There is no limit here:

@@ -64,7 +64,7 @@ pub enum OpenError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong, as a sentence.
+        /// What is wrong, as a clause, such as "its end is missing".
         reason: String,
     },
     /// A thread for the store could not be started, with the error of the system.

@@ -53,7 +53,7 @@ impl<T: Send, F: Fn(&Snapshot, CacheEpoch) -> Result<T, Error> + Send> PendingRe
 /// The state of the reader thread.
 pub(super) struct Reader {
     pub(super) file: Arc<StoreFile>,
-    /// The reads put the values that they have read there.
+    /// Has the epoch, which each query gets; the query puts small values there.
     pub(super) cache: Arc<ValueCache>,
     pub(super) requests: Receiver<ReadRequest>,
     /// The writer, which opens the database again when a read fails.
