@@ -1,30 +1,34 @@
-//! Limits of the memory that waiting messages take in a host. Whatever waits reserves its bytes in a [`Budget`]. A budget may be a part of
-//! a larger one, whose limit holds as well.
+//! Limits of the memory that waiting messages take in a host. Code that keeps a message, or bytes of one, reserves them
+//! in a [`Budget`] first. A budget may be a part of a larger one, whose limit holds as well.
 //!
 //! This file has only the mechanism. The numbers are
 //!
-//! - `MEMORY_BYTES` in `host/builder.rs`, for all that waits in a host; its parts are `MAX_WAITING_BYTES` in `module_router/mod.rs`, for
-//!   one module, and `LINES_BYTES` in `control/server.rs`, for the control socket;
-//! - `WORK_BYTES` in `connection/limits.rs`, for the values that modules are writing, with a part for each connection;
-//! - `STORE_BYTES` in `kv/watchers.rs`, for unread changes of watched keys, with the part `NAMESPACE_BYTES` (`kv/watch.rs`) for a module.
+//! - `MEMORY_BYTES` in `host/builder.rs`, for all that waits in a host; its parts are `MAX_WAITING_BYTES` in
+//!   `module_router/mod.rs`, for one module, and `LINES_BYTES` in `control/server.rs`, for the control socket;
+//! - `WORK_BYTES` in `connection/limits.rs`, for the values that modules are writing to the store, with a part for each
+//!   connection;
+//! - `STORE_BYTES` in `kv/watchers.rs`, for unread changes of watched keys, with the part `NAMESPACE_BYTES`
+//!   (`kv/watch.rs`) for a module.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// A limit in bytes, and how many bytes of it are reserved.
+/// A limit in bytes, and how many bytes are reserved. Any thread may reserve and give back.
 #[derive(Debug)]
 pub(crate) struct Budget {
+    /// The most bytes that [`take`](Self::take) lets be reserved; this number itself still fits.
     limit: usize,
+    /// The reserved bytes, those of the parts included. More than `limit` after [`overdraw`](Self::overdraw).
     used: AtomicUsize,
-    /// The budget that this one is a part of.
+    /// The budget that this one is a part of; `None` if it is a part of none.
     whole: Option<Arc<Budget>>,
-    /// Notified when something is given back while the budget is overdrawn.
+    /// Wakes the tasks in [`room`](Self::room): notified when bytes are given back while the budget is over its limit.
     given_back: Notify,
 }
 
-/// Reserved bytes. Dropped, they are given back.
+/// Reserved bytes. They are given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     budget: Arc<Budget>,
@@ -32,23 +36,26 @@ pub(crate) struct Reservation {
 }
 
 impl Budget {
+    /// Makes a budget that is a part of no other one.
     pub(crate) fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self { limit, used: AtomicUsize::new(0), whole: None, given_back: Notify::new() })
     }
 
-    /// Makes a part of this budget, which has another limit: what is reserved in the part is reserved in both.
+    /// Makes a part of this budget, with its own limit: what is reserved in the part is reserved in both. The limits of
+    /// all parts together may be more than that of the whole.
     pub(crate) fn part(self: &Arc<Self>, limit: usize) -> Arc<Self> {
         let whole = Some(Arc::clone(self));
         Arc::new(Self { limit, used: AtomicUsize::new(0), whole, given_back: Notify::new() })
     }
 
-    /// Reserves these bytes. `None` if this budget, or one that it is a part of, has fewer left: then nothing is reserved.
+    /// Reserves these bytes without waiting. `None` if this budget, or one that it is a part of, has fewer left: then
+    /// nothing is reserved. 0 bytes always fit.
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
         self.add(bytes).then(|| Reservation { budget: Arc::clone(self), bytes })
     }
 
-    /// Reserves these bytes even if that is over the limit: for data that is in memory already. The caller waits for
-    /// [`room`](Self::room) before it reads more.
+    /// Reserves these bytes even if that is over the limit: for data that is in memory already. Code that would read
+    /// more data then waits for [`room`](Self::room).
     pub(crate) fn overdraw(self: &Arc<Self>, bytes: usize) -> Reservation {
         for budget in self.and_wholes() {
             budget.used.fetch_add(bytes, Ordering::Relaxed);
@@ -56,8 +63,8 @@ impl Budget {
         Reservation { budget: Arc::clone(self), bytes }
     }
 
-    /// Waits until neither this budget nor one that it is a part of is over its limit. All tasks that wait are woken together, so that
-    /// together they may exceed the limit again. Cancel-safe.
+    /// Waits until this budget, and then each one that it is a part of, is at or below its limit. All waiting tasks are
+    /// woken together, so together they may exceed the limit again. Cancel-safe.
     pub(crate) async fn room(&self) {
         for budget in self.and_wholes() {
             loop {
@@ -73,7 +80,7 @@ impl Budget {
         }
     }
 
-    /// How many bytes are reserved in this budget, its parts included.
+    /// How many bytes are reserved in this budget, those of its parts included.
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -82,6 +89,8 @@ impl Budget {
         std::iter::successors(Some(self), |budget| budget.whole.as_deref())
     }
 
+    /// Reserves in this budget and those that it is a part of. False if one of them has too little left; then nothing
+    /// has changed.
     fn add(&self, bytes: usize) -> bool {
         if bytes == 0 {
             return true;
@@ -111,7 +120,8 @@ impl Budget {
 }
 
 impl Reservation {
-    /// Sets how many bytes are reserved. False if the budget, or one that it is a part of, has too few left: then nothing has changed.
+    /// Sets how many bytes are reserved. Fewer always succeed. False if more are asked for than the budget, or one that
+    /// it is a part of, has left: then nothing has changed.
     pub(crate) fn resize(&mut self, bytes: usize) -> bool {
         if bytes > self.bytes {
             if !self.budget.add(bytes - self.bytes) {

@@ -1,4 +1,4 @@
-//! The errors of calls that are made with the API of this crate.
+//! The errors of this crate's API for calls and events, and for restarting and stopping modules.
 
 use std::fmt;
 
@@ -8,18 +8,20 @@ use serde_json::Value;
 
 use crate::bus::CallResult;
 
-/// The error with which a call was answered: by the module, or by the host or the bus in its place.
+/// The error with which a request was answered: by the module, or by the host or the bus in its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ErrorReply {
     /// What kind of failure it is: one of [`ixt_protocol::code`], or one that the service's manifest declares. A module
-    /// may also send another one.
+    /// may also send any other text of at most 256 bytes.
     pub code: String,
-    /// What went wrong, for people.
+    /// What went wrong, for people: at most 64 KiB if the module wrote it. It may contain any character; `Display`
+    /// escapes control characters.
     pub message: String,
     /// Details in the form that the service declares for this code, which the host does not check; `null` if there are
     /// none.
     pub details: Value,
-    /// Whether the same call may succeed later.
+    /// Whether the same request may succeed later, as the sender of the error says. A caller that tries again should
+    /// wait before.
     pub retryable: bool,
 }
 
@@ -49,22 +51,23 @@ impl From<ErrorBody<'_>> for ErrorReply {
     }
 }
 
-/// Why a call did not succeed.
+/// Why a call, or another request to the host, did not succeed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The call was answered with an error, by the module, or by the host or the bus in its place.
+    /// The request was answered with an error, by the module, or by the host or the bus in its place.
     Replied(ErrorReply),
-    /// The configuration of a module is larger than a frame may be, so that `init` was not sent. Only a start fails with this; a
-    /// call that is too large fails with [`Replied`](Self::Replied) and the code `RESOURCE_EXHAUSTED`.
+    /// The `init` frame, with the module's configuration, is longer than a frame may be, so it was not sent. Only a
+    /// start fails with this, as the error of a [`StartErrorKind`](crate::StartErrorKind); a call that is too long
+    /// fails with [`Replied`](Self::Replied) and the code `RESOURCE_EXHAUSTED`.
     TooLong {
-        /// The size of the frame, in bytes.
+        /// The size of the frame that was not sent, in bytes.
         bytes: usize,
         /// The limit for a frame, in bytes.
         max_frame_bytes: usize,
     },
-    /// There is no reply, and whether the call was handled is not known: the process ended, or refused the call while it shut down,
-    /// the connection with it or with the bus was lost, or the host has ended.
+    /// There is no reply, and whether the call was handled is not known: the process ended, or refused the call while
+    /// it shut down; the connection with it or with the bus was lost; or the host has ended.
     Gone {
         /// What happened, for people.
         reason: String,

@@ -1,6 +1,9 @@
-//! The lines of the host's log about calls and events: one for each that failed, or for each at all with
-//! [`Settings::log_calls`](crate::Settings::log_calls). A line has the topic, the caller, how it ended, how long it took, and the trace;
-//! it never has payloads.
+//! The host's log lines about calls and events: one for each that failed, at most 100 a second for a module; or one for
+//! each call and event, with [`Settings::log_calls`](crate::Settings::log_calls).
+//!
+//! A line has the topic, the caller, how the call ended, how long it took, the error, and the trace id. It has no
+//! payloads; the message of an error is as its sender wrote it, except for `INVALID_INPUT`. Events that are dropped in
+//! the queue, and attempts that are followed by another one, are logged by [`module_router`](crate::module_router).
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,52 +20,59 @@ use crate::logs::{LineLimit, Logs, Record, shortened};
 use crate::topic::{ModuleTopic, RequestInfo};
 use crate::topic_kind::TopicKind;
 
-/// How many bytes of an error's message are logged; the rest is cut off.
+/// How many bytes of an error's message are logged. Of a longer one the rest is replaced by its length.
 const MAX_MESSAGE_BYTES: usize = 1024;
-/// How many failures of one module are logged in a [`WINDOW`]. Of more, only the number is: to write them would take the host longer than to
-/// refuse them.
+/// How many failures of one module are logged in a [`WINDOW`]; of further ones only the number is. Writing those would
+/// take the host longer than refusing the calls.
 const MAX_FAILURES: u32 = 100;
+/// The time over which [`MAX_FAILURES`] counts.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// How a call or an event ended.
+/// How a call or an event ended; the field `outcome` of its line, in lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum CallOutcome {
     /// The module replied, with success or an error.
     Answered,
-    /// The module did not reply before the deadline.
+    /// The deadline passed before a reply, whether or not a process had got the call.
     Timeout,
-    /// The caller cancelled.
+    /// The caller cancelled before a reply.
     Cancelled,
-    /// The module was not asked: the host or the bus refused the call, or the module did while it shut down.
+    /// No handler ran: the host or the bus refused the call, or the module refused it while it shut down.
     Refused,
-    /// The process ended, or closed its connection, before it replied.
+    /// The process ended, or closed its connection, before it replied. For an idempotent call: in the last attempt too.
     Lost,
-    /// The module replied with something that can't be read.
+    /// The module replied with something that can't be read. The caller gets `INTERNAL`.
     Unreadable,
 }
 
-/// What a line says of a call or an event, beside how it ended.
+/// What a line says of a call or an event, apart from how it ended.
 #[derive(Debug)]
 pub(crate) struct CallRecord<'a> {
-    /// The process that had it (`name:version/instance-NNN`), or the module that should have (`name:version`).
+    /// The process or module that the line is about, and whose limit counts: the process that the call was given to
+    /// (`name:version/instance-NNN`), or the module that should have handled it (`name:version`). For a call that is
+    /// not allowed, or whose topic no module provides, it is the caller.
     pub(crate) module: &'a str,
+    /// The topic; the line shows at most [`MAX_NAME_BYTES`] of it.
     pub(crate) topic: &'a str,
     pub(crate) kind: TopicKind,
     /// The caller or publisher, `name:version`.
     pub(crate) caller: &'a str,
+    /// The trace of the call; the line has the same.
     pub(crate) trace_id: &'a str,
+    /// When the call was admitted or parked; for a call that was tried again, when its first attempt was made. The line
+    /// has the time since then.
     pub(crate) started: Instant,
 }
 
 impl<'a> CallRecord<'a> {
-    /// A call or an event that a process has.
+    /// A call or an event that was given to a process, or that the process's send buffer refused.
     pub(crate) fn in_flight(call: &'a RequestInfo, started: Instant) -> Self {
         let RequestInfo { kind, topic, trace_id, source, cause, .. } = call;
         Self { module: cause.instance(), topic: topic.name(), kind: *kind, caller: source, trace_id, started }
     }
 
-    /// A call that no process has.
+    /// A call that no process has: it was refused, or its last attempt was lost. The line is about the module.
     pub(crate) fn to_module(
         module: &'a str,
         topic: &'a ModuleTopic,
@@ -74,13 +84,13 @@ impl<'a> CallRecord<'a> {
     }
 }
 
-/// Writes the lines. Clones share the limit.
+/// Writes the lines to the host's log. Clones share the limits.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CallLog {
     logs: Logs,
-    /// Whether each call and event is logged, without a limit.
+    /// Whether each call and event is logged, without a limit: [`Settings::log_calls`](crate::Settings::log_calls).
     every: bool,
-    /// By module name.
+    /// The limit of each module, by the module's name.
     failures: Arc<Mutex<HashMap<String, LineLimit>>>,
 }
 
@@ -89,7 +99,8 @@ impl CallLog {
         Self { logs, every, failures: Arc::default() }
     }
 
-    /// Logs the end of a call or an event that a process had. The message of `INVALID_INPUT` goes without the value that it quotes.
+    /// Logs the end of a call or an event that was given to a process. A success is logged only if each call is. The
+    /// message of `INVALID_INPUT` goes without the value that it quotes.
     pub(crate) fn ended(&self, call: &RequestInfo, started: Instant, outcome: CallOutcome, answer: &CallResult<'_>) {
         let call = || CallRecord::in_flight(call, started);
         match answer {
@@ -104,7 +115,7 @@ impl CallLog {
         }
     }
 
-    /// The bus has refused a call, since nobody provides its topic. `message` is what the caller gets.
+    /// Logs that the bus has refused a call, since no module provides its topic. `message` is what the caller gets.
     pub(crate) fn not_provided(&self, envelope: &Envelope<'_>, message: &str) {
         let Envelope { topic, source, trace_id, .. } = envelope;
         let module = if **source == *HOST_SOURCE { "host" } else { source };
@@ -113,7 +124,7 @@ impl CallLog {
         self.failed(&call, CallOutcome::Refused, code::NOT_FOUND, message);
     }
 
-    /// Logs a failure, or counts it if there are too many.
+    /// Logs a failure, or only counts it if the module has reached its limit.
     #[cold]
     pub(crate) fn failed(&self, call: &CallRecord<'_>, outcome: CallOutcome, code: &str, message: &str) {
         if self.every || self.is_logged(call.module) {
@@ -166,7 +177,8 @@ impl CallLog {
         });
     }
 
-    /// Whether a failure of this module is logged. Otherwise it is counted, and the number is logged at the end of the window.
+    /// Whether a failure of this module (a name, perhaps with version and instance) is logged. Otherwise it is counted,
+    /// and the number is logged at the end of the window.
     fn is_logged(&self, module: &str) -> bool {
         let name = module.split(':').next().unwrap_or_default();
         let mut failures = lock(&self.failures);
@@ -197,8 +209,8 @@ fn without_value(message: &str) -> String {
     InvalidJson { path: path.to_owned(), message: message.to_owned() }.without_value().to_string()
 }
 
-/// The level of a line: error for a fault of the module, warning for what its operator may want to act on, info for what concerns the
-/// caller alone.
+/// The level of a line: error for a fault of the module, warning for what its operator may want to act on, info for
+/// what concerns the caller alone. An event that failed has no caller who learns of it: at least a warning.
 fn level(outcome: CallOutcome, code: Option<&str>, kind: TopicKind) -> LogLevel {
     let Some(code) = code else { return LogLevel::Info };
     match (outcome, code) {
@@ -221,7 +233,7 @@ fn level(outcome: CallOutcome, code: Option<&str>, kind: TopicKind) -> LogLevel 
     }
 }
 
-/// A duration, to about three digits.
+/// A duration for people: from a second on to the millisecond, such as `4s 1ms`; below, such as `12 ms` or `1.5 ms`.
 fn show(duration: Duration) -> String {
     let (seconds, millis) = (duration.as_secs_f64(), duration.as_secs_f64() * 1e3);
     match () {

@@ -1,6 +1,9 @@
-//! How many clients may be connected to a host at once, at its control socket or over HTTP. When one more connects, the oldest connection
-//! that is idle, or slow to send or to read, is closed. So clients that do nothing neither keep others out nor use up the open files that
-//! the host needs for its modules.
+//! How many clients may be connected to a host at once, at its control socket or over HTTP. When one more connects, the
+//! oldest connection on whose request the host is not working is closed: it is idle, its request has not arrived, or
+//! the host waits for it to read. So clients that do nothing neither keep others out nor use up the open files that the
+//! host needs for its modules.
+//!
+//! The control socket (`control/server.rs`) and the command's HTTP server use this.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,31 +14,33 @@ use tokio::sync::SetOnce;
 
 use crate::lock::lock;
 
-/// How long a client has to send a request, and how long to read the response: 10 s. A response without an end, such as a followed log,
-/// has no such limit.
+/// How long a client has to send a request, and then to read the response: 10 s. The code that serves the connection
+/// enforces it. A response in many lines, such as a list of keys or a followed log, has no such limit.
 pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The most connections at one place, however many files the host may have open.
+/// The most connections at one place, even if the host may have more files open.
 const MOST_CONNECTIONS: u64 = 128;
 
 /// One eighth of the files that the host may have open is for the connections at one place.
 const PART_OF_FILES: u64 = 8;
 
-/// The connections at one place, such as the control socket: at most an eighth of the files that this process may have open, and at most
-/// 128. Make one for each place, and ask it for a permit for each connection.
+/// The connections at one place, such as the control socket: at most an eighth of the files that this process may have
+/// open (its soft limit at the time of the connection), at least 1, and at most 128. Make one for each place, and
+/// [admit](Self::admit) each connection.
 #[derive(Debug, Default)]
 pub struct ConnectionLimit {
-    /// The oldest first.
+    /// The connections that count, the oldest first. One that has to be closed does not count.
     clients: Mutex<Vec<Arc<Client>>>,
 }
 
-/// The right to one connection. Dropping it makes room for another connection.
+/// The right to one connection, to be kept for as long as that is open. Dropping it makes room for another connection.
 #[derive(Debug)]
 pub struct ConnectionPermit {
     limit: Arc<ConnectionLimit>,
     client: Arc<Client>,
 }
 
+/// What is known of one connection.
 #[derive(Debug, Default)]
 struct Client {
     /// Whether the host is working on a request of the client. If not, the connection can be closed to make room.
@@ -65,7 +70,8 @@ impl ConnectionLimit {
 }
 
 impl ConnectionPermit {
-    /// Runs `work`. Until it is done, the connection is not closed to make room for another one.
+    /// Runs `work`, and until it is done, does not let the connection be closed to make room for another one. If the
+    /// future is dropped before, that protection stays until the permit is dropped.
     pub async fn while_working<T>(&self, work: impl Future<Output = T>) -> T {
         self.client.is_served.store(true, Ordering::Relaxed);
         let done = work.await;
@@ -73,8 +79,8 @@ impl ConnectionPermit {
         done
     }
 
-    /// Runs `step`, which waits for the client, such as until it has read a part of the response. To be called within
-    /// [`while_working`](Self::while_working); until `step` is done, the connection may be closed nevertheless.
+    /// Runs `step`, which waits for the client, for example until it has read a part of the response. To be called
+    /// within [`while_working`](Self::while_working): until `step` is done, the connection may be closed to make room.
     pub async fn while_sending<T>(&self, step: impl Future<Output = T>) -> T {
         self.client.is_served.store(false, Ordering::Relaxed);
         let done = step.await;
@@ -82,7 +88,8 @@ impl ConnectionPermit {
         done
     }
 
-    /// Waits until the connection has to be closed, to make room for another one. Cancel-safe.
+    /// Waits until the connection has to be closed to make room for another one; the caller then closes it. Never
+    /// completes if it need not be. Cancel-safe.
     pub async fn must_close(&self) {
         self.client.must_close.wait().await;
     }

@@ -1,6 +1,6 @@
 //! What a host has on the machine besides its own process: its id, the guard, the directory of its sockets, a cgroup
-//! where the system allows one, and adopted orphans. All of it is removed with the host, with one exception: if a module
-//! has a `cpu` limit, the host's own process has moved into a child of its cgroup, and that child stays.
+//! where the system allows one, and adopted orphans. All of it is removed with the host, with one exception: if a
+//! module has a `cpu` limit, the host's own process has moved into a child of its cgroup, and that child stays.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -28,24 +28,26 @@ const LOOK_AFTER: Duration = Duration::from_millis(5);
 /// The longest pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The resources of one host, shared by its replicas. When this is dropped, everything that the host has started is
-/// killed.
+/// The resources of one host, shared by its replicas. When this is dropped, every process of a module is killed, with
+/// all that these processes have started.
 #[derive(Debug)]
 pub(crate) struct HostResources {
-    /// A random number, 32 hexadecimal digits: `IXT_HOST_ID` in the environment of each process that the host starts.
+    /// A random number, 32 hexadecimal digits: `IXT_HOST_ID` in the environment of each process of a module, the same
+    /// for all of them.
     id: String,
     sockets: Sockets,
-    /// `None` if it could not be started.
+    /// `None` if it could not be started, and for a simulated host.
     guard: Option<Guard>,
     /// The host's cgroup, or the reason why it has none.
     cgroup: Result<Cgroup, String>,
-    /// The modules for which it was logged that their `cpu` limit is not enforced.
+    /// The modules (`name:version`) for which it was logged that their `cpu` limit is not enforced.
     unlimited: Mutex<BTreeSet<String>>,
     logs: Logs,
-    /// `None` if the host adopts no orphans, or can't.
+    /// `None` if the host adopts no orphans ([`Settings::adopts_orphans`]), or can't.
     reaper: Option<Reaper>,
     /// The number of the next process, from 1: the name of its part of the cgroup.
     started: AtomicU64,
+    /// Notices when this process stands still; `None` for a simulated host.
     _pulse: Option<Pulse>,
     /// The simulated machine that replaces real processes, in tests.
     #[cfg(test)]
@@ -53,7 +55,9 @@ pub(crate) struct HostResources {
 }
 
 impl HostResources {
-    /// Makes the resources. Logs those that can't be made, and the host does without them.
+    /// Makes the resources, and starts the guard. A guard or a reaper that can't be started is logged as a warning, and
+    /// the host does without; a missing cgroup is logged once it matters, by [`descendants`](Self::descendants). To be
+    /// called within a tokio runtime.
     pub(crate) fn new(settings: &Settings, logs: &Logs) -> Arc<Self> {
         let id = format!("{:032x}", fastrand::u128(..));
         let cgroup = Cgroup::create(&format!("ixt-{id}"));
@@ -101,17 +105,18 @@ impl HostResources {
         })
     }
 
-    /// Makes a listening socket for one process. The error has the path that could not be made.
+    /// Makes a listening socket for one process. With the first one, makes their directory and tells the guard. The
+    /// error has the path that could not be made, and why.
     pub(crate) fn socket(&self) -> Result<Socket, (std::path::PathBuf, io::Error)> {
         self.sockets.socket(|dir| self.tell(GuardMessage::Sockets(dir.to_owned())))
     }
 
-    /// The guard, unless it could not be started.
+    /// The guard; `None` if it could not be started.
     pub(crate) fn guard(&self) -> Option<&Guard> {
         self.guard.as_ref()
     }
 
-    /// Sends the guard a message, if there is a guard.
+    /// Sends the guard a message; does nothing without a guard. Never waits.
     pub(crate) fn tell(&self, entry: GuardMessage) {
         if let Some(guard) = &self.guard {
             guard.tell(entry);
@@ -124,9 +129,10 @@ impl HostResources {
         command.env(HOST_ID, &self.id).env(MODULE_ID, instance);
     }
 
-    /// Registers a process that was just started, the leader of its group: sends it to the guard, and puts it into a part
-    /// of the cgroup. `cpu` limits how many processors the process and its descendants may use together, such as 1.5;
-    /// `None` is no limit. Without a cgroup the descendants are found by group and mark alone, and `cpu` is not enforced.
+    /// Registers a process that was just started, the leader of its group: sends it to the guard, and puts it into a
+    /// part of the cgroup. `cpu` limits how many processors the process and its descendants may use together, such as
+    /// 1.5; `None` is no limit. Without a cgroup the descendants are found by group and mark alone. A `cpu` limit that
+    /// can't be enforced is logged, once for each module.
     pub(crate) fn descendants(&self, leader: Pid, instance: &str, cpu: Option<f64>) -> Descendants {
         if let Some(guard) = &self.guard {
             guard.add(leader);
@@ -152,7 +158,7 @@ impl HostResources {
         Descendants { groups: vec![leader], marks, cgroup }
     }
 
-    /// Warns, once for each module, that its `cpu` limit is not enforced here, and why.
+    /// Warns, once for each `name:version`, that its `cpu` limit is not enforced here, and why.
     fn warn_unlimited(&self, instance: &str, reason: &str) {
         let module = instance.rsplit_once('/').map_or(instance, |(module, _)| module);
         if lock(&self.unlimited).insert(module.to_owned()) {
@@ -165,15 +171,15 @@ impl HostResources {
         }
     }
 
-    /// Tells the guard that no process is left of this group.
+    /// Tells the guard that no process of this group is left.
     pub(crate) fn ended(&self, leader: Pid) {
         if let Some(guard) = &self.guard {
             guard.remove(leader);
         }
     }
 
-    /// Ends whatever modules have left behind, with SIGTERM and, after `grace`, SIGKILL. To be called when all modules
-    /// have ended.
+    /// Ends what modules have left behind, with SIGTERM and, after `grace`, SIGKILL; then, in the same way, adopted
+    /// orphans, which takes up to another `grace`. To be called when all modules have ended.
     pub(crate) async fn end(&self, grace: Duration) {
         #[cfg(test)]
         if self.simulation.is_some() {
@@ -189,7 +195,8 @@ impl HostResources {
         signal_orphans(Signal::KILL);
     }
 
-    /// All processes with this host's `IXT_HOST_ID` in their environment.
+    /// All processes with this host's `IXT_HOST_ID` in their environment: those of its modules, and what these have
+    /// started.
     fn all(&self) -> Descendants {
         Descendants { marks: vec![host_mark(&self.id)], ..Descendants::default() }
     }

@@ -5,11 +5,13 @@
 //!   [`Builds`] does so for several modules at once.
 //! - [`Config`] holds a module's configuration: the manifest's defaults and the values that were set, checked against
 //!   the declared types.
-//! - [`Deployment`] combines the two: what a host runs, and in how many processes.
+//! - [`Deployment`] is what a host runs: a module with its program, its configuration, and the number of its processes.
 //! - [`Host`] runs deployments. Each process has its own process group; when the last handle of the `Host` is dropped,
 //!   all of them are killed.
-//! - [`bus`] and [`kv`] are traits, each with a built-in backend that needs no server; [`logs`] is the log of the
-//!   modules and the host.
+//! - [`bus`] has the trait of a message bus and [`kv`] that of a key-value store, each with a built-in backend that needs
+//!   no server; [`logs`] is the log of the modules and the host.
+//! - [`control`] is the Unix socket by which other programs talk to a running host, [`metrics`] are its figures for
+//!   Prometheus, and [`guard`] is the process that ends the modules if the host is killed.
 //!
 //! The [guide] describes how a host behaves and how to embed one; [security] describes which boundaries it keeps
 //! between modules.

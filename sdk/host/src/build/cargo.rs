@@ -15,7 +15,9 @@ use crate::processes::reaper;
 use crate::program::from_here;
 
 /// A cargo command with the working directory `dir`, whose `.cargo/config.toml` and `rust-toolchain.toml` so apply. The
-/// program is the one that the variable `CARGO` names, or else the `cargo` on the `PATH`.
+/// program is the one that the variable `CARGO` names, or else the `cargo` on the `PATH`; in a process that cargo
+/// itself has started, always the latter. The environment is this process's, without reserved variables, and with
+/// relative target directories made absolute.
 pub(super) fn command(dir: &Path) -> Command {
     // If `ixt` was started by cargo, cargo has set variables that are about `ixt`, and would override the module's
     // toolchain.
@@ -25,7 +27,7 @@ pub(super) fn command(dir: &Path) -> Command {
     if started_by_cargo {
         cargo.env_remove("RUSTUP_TOOLCHAIN");
     }
-    // The service manager's variables are not for build scripts.
+    // The variables of the service manager, and those that a host sets for modules, are not for build scripts.
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().and_then(reserved_variable).is_some()) {
         cargo.env_remove(name);
     }
@@ -39,7 +41,7 @@ pub(super) fn command(dir: &Path) -> Command {
     cargo
 }
 
-/// A running cargo process. When this is dropped, cargo and everything in its process group is killed.
+/// A running cargo process. When this is dropped, cargo and what is left of its process group are killed.
 pub(super) struct RunningCargo {
     group: ProcessGroup,
     /// The guard that knows of the process group, and the group. `None`: no guard was passed.
@@ -50,7 +52,7 @@ pub(super) struct RunningCargo {
 
 impl RunningCargo {
     /// Starts cargo in a new process group, to which rustc and build scripts belong too, and sends the group to the
-    /// guard. Returns its stdout and stderr as well.
+    /// guard. Returns its stdout and stderr as well; both have to be read. Its stdin is empty.
     pub(super) fn start(mut command: Command, guard: Option<&Guard>) -> io::Result<(Self, ChildStdout, ChildStderr)> {
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = reaper::spawn(&mut command)?;
@@ -71,7 +73,7 @@ impl RunningCargo {
         Ok((Self { group, guard, ended }, stdout, stderr))
     }
 
-    /// Waits until cargo itself has ended, and then kills what is left of its group.
+    /// Waits until cargo itself has ended, and then kills what is left of its group. Returns cargo's exit status.
     pub(super) async fn ended(mut self) -> io::Result<ExitStatus> {
         (&mut self.ended).await.map_err(io::Error::other)?
     }

@@ -1,4 +1,5 @@
-//! Builds modules that are cargo packages, and finds the programs that come out.
+//! Builds modules that are cargo packages, and finds the programs that come out. Programs that a manifest declares are
+//! found by `program/declared.rs`.
 //!
 //! `package` reads the output of `cargo metadata`; [`Builds`] makes a `plan` for each package from it; `run` runs one
 //! `cargo build` for several packages; `cargo` starts the process, and `output` passes on what it writes.
@@ -20,17 +21,18 @@ use crate::guard::Guard;
 use crate::module::Module;
 use crate::program::{BuildError, Program, ProgramError};
 
-/// Options for building the package of a module.
+/// Options for building the package of a module. They have no effect on a module whose manifest declares a program.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Build {
-    /// Cargo's profile, such as `release`. `None`: `dev`.
+    /// Cargo's profile, such as `release`. `None`: `dev`. Cargo refuses an unknown one.
     pub profile: Option<String>,
-    /// Features to enable in addition to the default ones: `name`, or `dependency/name`. An unknown one is an error.
+    /// Features to enable in addition to the default ones: `name`, or `dependency/name`. A `name` that the package does
+    /// not have is an error before the build; `dependency/name` is checked by cargo.
     pub features: Vec<String>,
     /// The name of the program in the package that is the module's; only this one is built. An unknown one is an error.
-    /// `None`: it is the only program of the package, or its `default-run`, or the program with the package's name, and
-    /// all programs of the package are built.
+    /// `None`: the package's `default-run`, or else its only program, or else the program with the package's name; all
+    /// its programs are built then. Programs whose `required-features` are not enabled do not count.
     pub bin: Option<String>,
 }
 
@@ -38,29 +40,31 @@ pub struct Build {
 ///
 /// Modules of one cargo workspace with the same profile are built by one cargo command: their common dependencies are
 /// compiled once, with the features that all of them need, also when only one of them is built again. Other workspaces
-/// are built one after the other. A module with its own `.cargo/config.toml` or `rust-toolchain.toml` within the
-/// workspace is built by itself.
+/// are built one after the other. Modules below a directory within the workspace that has its own `.cargo/config.toml`
+/// or `rust-toolchain.toml` are built by a separate command, in that directory.
 #[derive(Debug, Clone, Default)]
 pub struct Builds {
+    /// The options for all modules: see [`new`](Self::new).
     all: Build,
+    /// In the order in which they were added; no two have the same name.
     modules: Vec<(Module, Build)>,
     /// Whether the programs of earlier builds are looked up, and nothing is built.
     finds_only: bool,
-    /// The guard that gets the process group of each cargo process.
+    /// The guard that gets the process group of each cargo process; `None`: none does.
     guard: Option<Guard>,
 }
 
 impl Builds {
     /// Begins without modules. `all` are options for all of them. From `all`, a module takes the profile, and those
-    /// features and the program name that its package has; one that no package has is an error of
-    /// [`programs`](Self::programs).
+    /// features and the program name that its package has, and every `dependency/name`. A feature or program name that
+    /// no package has is an error of [`programs`](Self::programs).
     #[must_use]
     pub fn new(all: Build) -> Self {
         Self { all, ..Self::default() }
     }
 
-    /// Adds a module, or replaces the one with the same name. The module's own profile and program take precedence over
-    /// those for all modules; its features are added to theirs.
+    /// Adds a module, or replaces the one with the same name, whose place it takes. The module's own profile and
+    /// program take precedence over those for all modules; its features are added to theirs.
     pub fn module(&mut self, module: Module, build: Build) -> &mut Self {
         let name = &module.manifest().module.name;
         match self.modules.iter_mut().find(|(other, _)| other.manifest().module.name == *name) {
@@ -70,26 +74,27 @@ impl Builds {
         self
     }
 
-    /// Builds nothing: the programs are those of the last build with the same profile. It is an error if there is none.
+    /// Builds nothing: the programs are those of the last build with the same profile, which is not compared with the
+    /// sources. It is an error ([`BuildError::NotBuilt`]) if there is none. `cargo metadata` is run all the same.
     #[must_use]
     pub fn without_building(self) -> Self {
         Self { finds_only: true, ..self }
     }
 
-    /// Sets the guard of a host, which ends cargo if the host is killed while it builds. `None`, as at first: no guard
-    /// does.
+    /// Sets the guard of a host, which ends cargo if the host is killed while it builds. `None`, as at first: nothing
+    /// ends cargo then.
     #[must_use]
     pub fn guarded_by(self, guard: Option<&Guard>) -> Self {
         Self { guard: guard.cloned(), ..self }
     }
 
-    /// Builds all modules, and returns their programs in the order in which they were added. When the future is
-    /// dropped, cargo and everything that it has started is killed.
+    /// Builds all modules, and returns their programs in the order in which they were added. There is no timeout. When
+    /// the future is dropped, cargo and its process group are killed.
     ///
     /// # Errors
     ///
-    /// If a module can't be built or has [no program](ProgramError). All mistakes that can be found without building,
-    /// such as an unknown feature, are reported before anything is built.
+    /// The first error: a module can't be built or has [no program](ProgramError). A mistake that can be found without
+    /// building, such as an unknown feature, is reported before anything is built.
     pub async fn programs(&self, output: &dyn BuildOutput) -> Result<Vec<Program>, ProgramError> {
         let mut programs = Vec::new();
         let (mut known, mut plans, mut places) = (Vec::new(), Vec::new(), Vec::new());
@@ -108,13 +113,14 @@ impl Builds {
         Ok(programs.into_iter().flatten().collect())
     }
 
-    /// Builds one module, with the same features as when all are built, so that its dependencies are not compiled again.
-    /// Returns its program; `None` if there is no module with this name. When the future is dropped, cargo and everything
-    /// that it has started is killed.
+    /// Builds one module, with the same features as when all are built, so that its dependencies are not compiled
+    /// again. Returns its program; `None` if there is no module with this name. When the future is dropped, cargo and
+    /// its process group are killed.
     ///
     /// # Errors
     ///
-    /// If the module can't be built or has [no program](ProgramError).
+    /// If the module can't be built or has [no program](ProgramError). Mistakes in other modules, and options for all
+    /// modules that no package has, are not errors here.
     pub async fn program(&self, name: &str, output: &dyn BuildOutput) -> Result<Option<Program>, ProgramError> {
         let named = |(module, _): &&(Module, Build)| module.manifest().module.name.as_str() == name;
         let Some(wanted @ (module, build)) = self.modules.iter().find(named) else { return Ok(None) };
@@ -140,7 +146,7 @@ impl Builds {
     }
 
     /// Plans the build of one module. `known` caches the metadata of workspaces, each with the directory from
-    /// [`configured`].
+    /// [`configured`]; if the module's is not there, this runs `cargo metadata` and adds it.
     async fn plan(
         &self,
         module: &Module,
@@ -165,6 +171,9 @@ impl Builds {
         self.plan_package(package, path, build, place.clone(), metadata.target_directory.clone())
     }
 
+    /// Plans the build of a package with the options `build` and those for all modules. `path` is its `Cargo.toml`,
+    /// `place` the directory in which cargo is to run. Fails on unknown features and programs, or if it is not clear
+    /// which program is the module's.
     fn plan_package(
         &self,
         package: CargoPackage,
@@ -225,7 +234,8 @@ impl Builds {
     }
 
     /// Builds the first `wanted` packages, with the features of the others that share their cargo command. Returns the
-    /// paths of their programs.
+    /// paths of their programs, in the order of `plans`. The first cargo command that fails is the error; later ones
+    /// are not run.
     async fn make(
         &self,
         plans: &[PackagePlan],
@@ -259,15 +269,15 @@ impl Builds {
 }
 
 impl Module {
-    /// Returns the program to start for this module: the one that `[artifacts.process]` names, or else the one that cargo
-    /// builds from the package in the module's directory. Cargo's output goes to `output`, unless the build succeeds
-    /// within a second. When the future is dropped, cargo and everything that it has started is killed. For several
-    /// modules use [`Builds`].
+    /// Returns the program to start for this module: the one that `[artifacts.process]` names, or else the one that
+    /// cargo builds from the package in the module's directory. Cargo's output goes to `output`, unless cargo succeeds
+    /// within a second. When the future is dropped, cargo and its process group are killed. For several modules use
+    /// [`Builds`].
     ///
     /// # Errors
     ///
     /// If the manifest names no program and the directory has no package, if the build fails, or if the program's file
-    /// does not have the size or the hash in the manifest.
+    /// can't be read or does not have the size or the hash in the manifest.
     pub async fn program(&self, build: &Build, output: &dyn BuildOutput) -> Result<Program, ProgramError> {
         let mut builds = Builds::default();
         builds.module(self.clone(), build.clone());

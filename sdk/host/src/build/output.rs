@@ -6,14 +6,17 @@ use ixt_manifest::text::harmless_lines;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::{Instant, timeout_at};
 
-/// Receives what cargo writes to stderr. All text is safe to print: control characters are escaped, except for colours.
-/// A closure that takes a line is a `BuildOutput` without colours and progress.
+/// Receives what cargo writes to stderr, for one or several cargo commands, one after the other. Nothing comes of a
+/// command that succeeds within a second. All text is safe to print: control characters are escaped, except for
+/// colours. A closure that takes a line is a `BuildOutput` without colours and progress. The methods are called from
+/// the task that builds, and should not block.
 pub trait BuildOutput: Send + Sync {
-    /// A line, without its line end.
+    /// A line, without its line end. Lines come in the order in which cargo has written them.
     fn line(&self, line: &str);
 
-    /// Cargo's current progress, one line that replaces the one before; `""` at the end of the build. Only called if
-    /// [`columns`](Self::columns) returns a number.
+    /// Cargo's current progress: one line that replaces the one before. Called with a text only if
+    /// [`columns`](Self::columns) returns a number; called with `""` at the end of each command that takes longer than
+    /// a second. Does nothing by default.
     fn progress(&self, text: &str) {
         let _ = text;
     }
@@ -31,11 +34,12 @@ impl<F: Fn(&str) + Send + Sync> BuildOutput for F {
     }
 }
 
-/// The output of a build that succeeds within this time is not shown.
+/// The output of a cargo command that succeeds within this time is not shown; of a longer one it is shown from then on.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Passes on cargo's stderr to `output`, from [`SILENCE`] on. If cargo closes it before that, returns the lines instead,
-/// which the caller shows if the build has failed.
+/// Reads cargo's stderr to its end, and passes it on to `output` once [`SILENCE`] is over. Returns the lines that were
+/// held back if cargo closes stderr before that, so that the caller can show them if cargo has failed; otherwise
+/// nothing.
 pub(super) async fn pass_on(mut cargo: impl AsyncRead + Unpin, output: &dyn BuildOutput) -> Vec<String> {
     let mut written = Vec::new();
     let mut held_back = Vec::new();
@@ -68,7 +72,8 @@ pub(super) async fn pass_on(mut cargo: impl AsyncRead + Unpin, output: &dyn Buil
 /// The escape sequence with which cargo erases its progress before it writes something else.
 const ERASE: &[u8] = b"\x1b[K";
 
-/// Removes the complete lines from `written`, and calls `line` with each, without the progress before it.
+/// Removes the complete lines from `written`, and calls `line` with each, without the progress that cargo had written
+/// before it. With `has_ended`, the rest is a line too.
 fn take_lines(written: &mut Vec<u8>, has_ended: bool, output: &dyn BuildOutput, line: &mut dyn FnMut(&str)) {
     if has_ended && !written.is_empty() && !written.ends_with(b"\n") {
         written.push(b'\n');

@@ -12,26 +12,35 @@ use crate::build::output::{BuildOutput, pass_on};
 use crate::guard::Guard;
 use crate::program::BuildError;
 
-/// The part of `cargo metadata`'s output that is used here.
+/// The part of `cargo metadata`'s output that is used here. It is of one workspace.
 #[derive(Deserialize)]
 pub(super) struct CargoMetadata {
+    /// The packages of the workspace, without dependencies.
     pub(super) packages: Vec<CargoPackage>,
+    /// The directory of the workspace's `Cargo.toml`.
     pub(super) workspace_root: PathBuf,
+    /// The directory for what cargo builds.
     pub(super) target_directory: PathBuf,
 }
 
+/// A package of the workspace; the fields are named as in `cargo metadata`.
 #[derive(Clone, Deserialize)]
 pub(super) struct CargoPackage {
+    /// Cargo's package id, which no other package has.
     pub(super) id: String,
     pub(super) name: String,
     pub(super) manifest_path: PathBuf,
+    /// The program that `default-run` names; `None` if the package has no such key.
     pub(super) default_run: Option<String>,
     pub(super) targets: Vec<CargoTarget>,
+    /// For each feature, what it enables: other features, or features of dependencies.
     pub(super) features: BTreeMap<String, Vec<String>>,
 }
 
+/// A target of a package: a program, a library, a test and so on.
 #[derive(Clone, Deserialize)]
 pub(super) struct CargoTarget {
+    /// What it is, such as `bin` or `lib`.
     pub(super) kind: Vec<String>,
     pub(super) name: String,
     #[serde(default, rename = "required-features")]
@@ -39,13 +48,15 @@ pub(super) struct CargoTarget {
 }
 
 impl CargoTarget {
+    /// Whether it is a program of the package, not an example or a test.
     pub(super) fn is_program(&self) -> bool {
         self.kind.iter().any(|kind| kind == "bin")
     }
 }
 
 impl CargoMetadata {
-    /// The package whose `Cargo.toml` has this path, through symbolic links or not.
+    /// The package whose `Cargo.toml` has this path, through symbolic links or not. `None` if the workspace has no such
+    /// package, or the file can't be found.
     pub(super) fn package(&self, path: &Path) -> Option<&CargoPackage> {
         let real = fs::canonicalize(path).ok()?;
         self.packages.iter().find(|package| fs::canonicalize(&package.manifest_path).ok().as_ref() == Some(&real))
@@ -53,16 +64,19 @@ impl CargoMetadata {
 }
 
 impl CargoPackage {
+    /// Its targets of the kind `bin`, whether their `required-features` are enabled or not.
     pub(super) fn programs(&self) -> impl Iterator<Item = &CargoTarget> {
         self.targets.iter().filter(|target| target.is_program())
     }
 
+    /// Whether it has a program with this name, whether its `required-features` are enabled or not.
     pub(super) fn has_program(&self, name: &str) -> bool {
         self.programs().any(|program| program.name == name)
     }
 
-    /// Returns the program that is the module's, and all programs that can be built with these features and the default
-    /// ones. If no program is clearly the module's, the error has the names of all that can be built.
+    /// Returns the name of the program that is the module's, and those of all programs that can be built with these
+    /// features and the default ones. If no program is clearly the module's, or the one of `default-run` can't be
+    /// built, the error has the names of all that can be built, sorted.
     pub(super) fn choose(&self, features: &BTreeSet<String>) -> Result<(String, Vec<String>), Vec<String>> {
         let enabled = self.enabled(features);
         let built =
@@ -95,6 +109,11 @@ impl CargoPackage {
 }
 
 /// Runs `cargo metadata` in a module's directory. `path` is its `Cargo.toml`, for the error if cargo fails.
+///
+/// # Errors
+///
+/// [`BuildError::Failed`] if cargo fails, with its messages in `output`; [`BuildError::NoCargo`] if it can't be run or
+/// its output can't be read.
 pub(super) async fn metadata(
     dir: &Path,
     path: &Path,
@@ -121,8 +140,9 @@ pub(super) async fn metadata(
     serde_json::from_slice(&json).map_err(|error| no_cargo(error.into()))
 }
 
-/// The directory in which cargo has to run for the package in `dir`: the innermost one, from `dir` up to the workspace's,
-/// with a configuration of cargo or rustup; without one, the workspace's.
+/// The directory in which cargo has to run for the package in `dir`: the innermost one, from `dir` up to the
+/// workspace's, with a configuration of cargo or rustup; without one, the workspace's, or `dir` if that is not below
+/// the workspace's.
 pub(super) fn configured(dir: &Path, workspace: &Path) -> PathBuf {
     let dir = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
     let workspace = fs::canonicalize(workspace).unwrap_or_else(|_| workspace.to_owned());

@@ -22,8 +22,14 @@ struct CargoMessage {
     target: Option<CargoTarget>,
 }
 
-/// Builds the programs of the packages in `wanted`, with the features of all packages in `beside`, which include `wanted`
-/// and share the directory and the profile. Returns the paths of the modules' programs, in the order of `wanted`.
+/// Builds the programs of the packages in `wanted`, with the features of all packages in `beside`, which include
+/// `wanted` and share the directory and the profile. Returns the paths of the modules' programs, in the order of
+/// `wanted`. When the future is dropped, cargo is killed.
+///
+/// # Errors
+///
+/// [`BuildError::Failed`] with all of `wanted` if cargo fails or reports no program for one of them;
+/// [`BuildError::NoCargo`] if it can't be run.
 pub(super) async fn build(
     beside: &[&PackagePlan],
     wanted: &[&PackagePlan],

@@ -5,8 +5,9 @@ use std::sync::{Arc, Weak};
 
 use super::WriteBatch;
 
-/// The handle with which a caller can cancel a call in progress. Dropping it does not cancel the call. The default is the handle of a call
-/// that can't be cancelled, such as one that has already been answered.
+/// The handle with which a caller can cancel a call in progress. Dropping it does not cancel the call. The default is
+/// the handle of a call that can't be cancelled, such as one that has already been answered: cancelling by it does
+/// nothing.
 #[derive(Debug, Default)]
 #[must_use = "a call can't be cancelled without its handle"]
 pub struct CallHandle(Option<(Weak<dyn Cancel>, u64)>);
@@ -31,6 +32,7 @@ impl CallHandle {
 
 /// The owner of calls that can be cancelled: an [`Endpoint`](super::Endpoint) that has taken them, or a bus that has sent them.
 pub trait Cancel: fmt::Debug + Send + Sync {
-    /// Cancels the call with this number, whose caller no longer waits. Nothing happens if the call has ended.
+    /// Cancels the call with this number, whose caller no longer waits. Nothing happens if the call has ended. Must not
+    /// block; may be called from any thread.
     fn cancel(&self, number: u64, batch: &mut WriteBatch);
 }

@@ -1,6 +1,6 @@
-//! Where a call is now, so that a cancel of its caller finds it. A call moves when it is parked until a process is ready, when a
-//! process that stops gives its queue back, and when it gets another attempt. Other calls need no location: their [`CallHandle`] is
-//! that of the one process that they are sent to.
+//! Where a call is now, so that a cancel of its caller finds it. A call may move if it is parked until a process is ready, if its process
+//! handles one request at a time and gives its queue back when it stops, and if it can get another attempt. Other calls need no location:
+//! their [`CallHandle`] is that of the one process that they are sent to.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,12 +12,14 @@ use crate::lock::lock;
 #[derive(Debug, Default)]
 pub(crate) struct CallLocation(Mutex<Location>);
 
+/// The state of a [`CallLocation`].
 #[derive(Debug, Default)]
 struct Location {
     /// The number of moves so far. [`arrived`](CallLocation::arrived) with a smaller number comes too late, and is ignored.
     moves: u64,
     /// Cancels the call at the place where it is. While the call moves, this is the default handle, which does nothing.
     handle: CallHandle,
+    /// Set by the caller's first cancel, for good.
     is_cancelled: bool,
 }
 

@@ -15,7 +15,8 @@ use super::{
 use crate::call_error::CallError;
 use crate::lock::lock;
 
-/// How long each step of the test may take. That something does not come is only tested where its channel closes.
+/// The longest time that one step of the test waits. That something does not come is tested only where its channel
+/// closes, so that no test has to wait for that.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An endpoint that passes everything that it gets to the test.
@@ -112,12 +113,12 @@ async fn publish(bus: &Arc<dyn Bus>, topic: &str) {
     next(&mut results, "the result of publishing").await.expect("the event is accepted");
 }
 
-/// Tests a bus. `caller` and `provider` are two hosts' connections to it, or twice the same bus if it is within one host. No topic may be
-/// registered on it. Closes both.
+/// Tests a bus. `caller` and `provider` are two hosts' connections to it, or twice the same bus if it is within one
+/// host. No topic may be registered on it. Closes both. A step that gets no result within 60 s has failed.
 ///
 /// # Panics
 ///
-/// If the bus does not do what [`Bus`] promises.
+/// If the bus does not do what [`Bus`] promises, with a message that says what.
 pub async fn check(caller: Arc<dyn Bus>, provider: Arc<dyn Bus>) {
     check_registration(&caller, &provider).await;
     check_calls(&caller, &provider).await;

@@ -18,19 +18,23 @@ pub(crate) const HOST_SOURCE: &str = concat!(env!("CARGO_PKG_NAME"), ":", env!("
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Envelope<'a> {
-    /// The name of the service or the event, such as `orders.get`.
+    /// The name of the service or the event, such as `orders.get`. Its length is not limited.
     pub topic: Cow<'a, str>,
     /// The payload: raw bytes, or base64 text that has not been decoded yet. Both mean the same bytes.
     pub payload: WirePayload<'a>,
-    /// How urgent it is. A module that handles one request at a time gets the most urgent one of its queue first.
+    /// How urgent it is: the queue of a process that handles one request at a time, and that of the SDK, hand out the
+    /// most urgent one first, and every eighth time the oldest. For an event the host sets the lowest priority.
     pub priority: Priority,
-    /// When the caller stops waiting. `None` for a call: the callee's host sets the service's `ttl_ms`, or, if the call has a `cause`, its
-    /// own call timeout; otherwise the caller waits without a limit. On a bus it is always `None` for an event; the subscriber's host sets
-    /// its call timeout as the time for handling it.
+    /// When the caller stops waiting. `None` for a call: the callee's host sets the service's `ttl_ms`, or, if the call
+    /// has a `cause`, its own call timeout; otherwise the caller waits without a limit. For an event it is always
+    /// `None`, and would be ignored: the subscriber's host sets its call timeout as the time for waiting and handling
+    /// together.
     pub deadline: Option<Instant>,
-    /// Which attempt this is, from 1. It is counted by the callee's host, which tries again when a process was lost with the call.
+    /// Which attempt this is, from 1. The callee's host counts it, and tries an idempotent call again when a process
+    /// was lost with the call. Always 1 for an event.
     pub attempt: u32,
-    /// The trace, usually 32 hexadecimal digits (W3C Trace Context). A module that starts a trace may choose any other text.
+    /// The trace, usually 32 hexadecimal digits (W3C Trace Context). A module that starts a trace may choose any other
+    /// text of up to 256 bytes.
     pub trace_id: Arc<str>,
     /// The span in that trace of which the handling is a child. `None` if the sender has no span.
     pub parent_span: Option<ParentSpan>,
@@ -42,7 +46,8 @@ pub struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Makes an envelope with the lowest priority, no deadline, attempt 1, no parent span and no cause.
+    /// Makes an envelope with the lowest priority, no deadline, attempt 1, no parent span and no cause. `source` is the
+    /// sender, `name:version`.
     pub fn new(
         topic: impl Into<Cow<'a, str>>,
         payload: impl Into<WirePayload<'a>>,
@@ -88,7 +93,7 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// About how many bytes of memory the envelope takes, for a [budget](crate::budget).
+    /// About how many bytes of memory the envelope takes, without its cause, for a [budget](crate::budget).
     pub(crate) fn bytes(&self) -> usize {
         let payload = match &self.payload {
             WirePayload::Bytes(bytes) => bytes.len(),
@@ -107,12 +112,13 @@ pub struct ParentSpan {
     pub is_sampled: bool,
 }
 
-/// A request that a module handles, and the chain of requests that wait for it. While a module handled the [parent](Self::parent), it made
-/// the call that became this request.
+/// A request that a module handles, and the chain of requests that wait for it. While a module handled the
+/// [parent](Self::parent), it made the call that became this request.
 ///
-/// The host uses it to refuse a call that can't be answered, because the only process that could answer it waits for it, and to end
-/// calls that go round in a circle. A bus across hosts carries the whole [chain](Self::chain), which has at most 1,000 requests, and
-/// rebuilds it with [`Cause::new`], the outermost request first.
+/// The host uses it to refuse a call that can't be answered, because the only process that could answer it waits for
+/// it, and to end calls that go round in a circle: the callee's host refuses a call whose cause has a
+/// [depth](Self::depth) of 1,000. A bus across hosts carries the whole [chain](Self::chain), so at most 1,001 requests,
+/// and rebuilds it with [`Cause::new`], the outermost request first.
 #[derive(Debug, Clone)]
 pub struct Cause {
     process: u64,
@@ -130,14 +136,14 @@ impl Cause {
         Self { process, instance: instance.into(), parent, depth }
     }
 
-    /// The number of the process that handles the request: a random one that its host has chosen, so that no two processes of all hosts
-    /// have the same.
+    /// The number of the process that handles the request: a random 64-bit number that its host has chosen, so that in
+    /// practice no two processes of all hosts have the same.
     #[must_use]
     pub fn process(&self) -> u64 {
         self.process
     }
 
-    /// The id of that process for people, `name:version/instance-NNN`. Processes of two hosts may have the same id.
+    /// The id of that process, for people: `name:version/instance-NNN`. Processes of two hosts may have the same id.
     #[must_use]
     pub fn instance(&self) -> &Arc<str> {
         &self.instance
@@ -149,7 +155,7 @@ impl Cause {
         self.parent.as_ref()
     }
 
-    /// How many requests wait for this one, directly or through others.
+    /// How many requests wait for this one, directly or through others: 0 for one that has no [parent](Self::parent).
     #[must_use]
     pub fn depth(&self) -> usize {
         self.depth

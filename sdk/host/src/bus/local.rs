@@ -9,17 +9,20 @@ use ixt_protocol::{Object, code};
 use super::{Bus, BusError, BusFuture, CallHandle, CallResult, Endpoint, Envelope, ReplyTo, WriteBatch};
 use crate::lock::{read, write};
 
-/// A bus for the modules of one host. [`call`](Bus::call) hands a call to its endpoint before it returns, on the caller's thread;
-/// its futures complete at once.
+/// A bus for the modules of one host. [`call`](Bus::call) and [`publish`](Bus::publish) hand a message to its endpoints
+/// before they return, on the caller's thread, and an event is always accepted. The futures complete at once. After
+/// [`close`](Bus::close) the bus is empty, and can be used again.
 #[derive(Default)]
 pub struct LocalBus {
     topics: RwLock<Topics>,
+    /// `None`: refused calls are not reported.
     on_refused: Option<Box<OnRefused>>,
 }
 
-/// Is called with each call of a topic without a provider, and with the message that its caller gets.
+/// Called with each call of a topic without a provider, and with the message that its caller gets.
 type OnRefused = dyn Fn(&Envelope<'_>, &str) + Send + Sync;
 
+/// The endpoints by topic: at most one provider, and any number of subscribers, in the order of their subscriptions.
 #[derive(Default)]
 struct Topics {
     providers: HashMap<String, Arc<dyn Endpoint>>,

@@ -60,7 +60,8 @@
 //! - The [`WriteBatch`] that methods get collects the sockets of modules that have to be flushed. A bus passes on the one that it gets.
 //!   For messages from other hosts it makes one for all messages that one read has brought, or passes [`WriteBatch::none`] for a single
 //!   message.
-//! - The host does not log what a bus refuses; a bus may write to [`HostBuilder::logs`](crate::HostBuilder::logs).
+//! - The host logs what its default bus refuses, but not what another bus does; that one may write to
+//!   [`HostBuilder::logs`](crate::HostBuilder::logs).
 //!
 //! `local.rs` is the smallest example. `bus::conformance::check` (feature `conformance`) tests all of this, except deadlines, blocking,
 //! and lost connections. Types here are `#[non_exhaustive]` where fields or variants will be added, such as those of streams; methods that
@@ -107,26 +108,30 @@ pub trait Bus: Send + Sync + 'static {
     /// is not the provider. A bus that can't reach other hosts keeps trying.
     fn withdraw<'a>(&'a self, topic: &'a str, endpoint: &'a Arc<dyn Endpoint>) -> BusFuture<'a>;
 
-    /// Delivers every event of this topic to `endpoint` from now on. The host subscribes an endpoint to a topic once.
+    /// Delivers every event of this topic to `endpoint` once the future has completed. The host subscribes an endpoint
+    /// to a topic once.
     ///
     /// # Errors
     ///
-    /// [`BusError::Unavailable`] if the bus can't be reached.
+    /// [`BusError::Unavailable`] if the bus can't be reached. Nothing has changed then.
     fn subscribe<'a>(&'a self, topic: &'a str, endpoint: Arc<dyn Endpoint>) -> BusFuture<'a, Result<(), BusError>>;
 
     /// Delivers no more events of this topic to `endpoint`. Nothing happens if it is not subscribed.
     fn unsubscribe<'a>(&'a self, topic: &'a str, endpoint: &'a Arc<dyn Endpoint>) -> BusFuture<'a>;
 
-    /// Calls the provider of the envelope's topic. The result goes to `reply`, perhaps before this returns. If the topic has no
-    /// provider, the result is the error `NOT_FOUND`, with the topic in its message. The returned handle cancels the call.
+    /// Calls the provider of the envelope's topic, without blocking. The result goes to `reply`, perhaps before this
+    /// returns. If the topic has no provider, the result is the error `NOT_FOUND`, with the topic in its message. The
+    /// returned handle cancels the call.
     fn call(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle;
 
-    /// Publishes an event: the bus delivers it to each current subscriber at most once. (The subscriber's host may send a durable event to
-    /// a module again, if its process ends meanwhile.) `reply` gets success when the bus has accepted the event, which does not mean that
-    /// a module has handled it. A topic without a subscriber is not an error.
+    /// Publishes an event: the bus delivers it to each current subscriber at most once. (The subscriber's host may send
+    /// a durable event to a module again, if its process ends meanwhile.) `reply` gets success when the bus has
+    /// accepted the event, and otherwise the error of the bus; success does not mean that a module has handled it. A
+    /// topic without a subscriber is not an error.
     fn publish(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch);
 
-    /// Whether the topic has a provider, on any host. The host uses this only to warn of a required service without a provider.
+    /// Whether the topic has a provider, on any host. The host uses this only to warn of a required service without a
+    /// provider, when it starts or restarts a module.
     fn is_provided<'a>(&'a self, topic: &'a str) -> BusFuture<'a, bool>;
 
     /// Ends this host's part of the bus. When the method returns, the bus has dropped all endpoints; when the future completes, the
@@ -135,12 +140,14 @@ pub trait Bus: Send + Sync + 'static {
     fn close(&self) -> BusFuture<'static>;
 }
 
-/// The receiver of the calls and events of topics. The host has an endpoint for each topic of a module.
+/// The receiver of the calls and events of topics. The host passes one for each topic of a module to the bus; a program
+/// may pass its own.
 pub trait Endpoint: Send + Sync {
     /// Takes a call, without blocking. The result goes to `reply`, perhaps before this returns. The returned handle cancels the call.
     fn call(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle;
 
-    /// Takes an event, without blocking. If too many events wait for a module, its endpoint drops the event, and the host logs that.
+    /// Takes an event, without blocking. A module's endpoint queues it, or drops it if the module does not run or too
+    /// much waits for it; the host logs the first dropped event, the 10th, the 100th and so on.
     fn event(&self, envelope: &Envelope<'_>, batch: &mut WriteBatch);
 }
 
@@ -148,7 +155,7 @@ pub trait Endpoint: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BusError {
-    /// Another endpoint provides the topic, on this host or on another.
+    /// The topic has a provider already, on this host or on another; it may be the same endpoint.
     AlreadyProvided,
     /// The bus can't be reached. The text has the reason, for people.
     Unavailable(String),

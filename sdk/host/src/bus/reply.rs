@@ -11,20 +11,22 @@ use super::{CallLocation, WriteBatch};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CallResult<'a> {
-    /// The handler succeeded, with this data. For [`publish`](super::Bus::publish): the bus has accepted the event; the data is
-    /// an empty object.
+    /// The handler succeeded, with this data. For [`publish`](super::Bus::publish): the bus has accepted the event; the
+    /// data means nothing, and is usually an empty object.
     Success(Object<'a>),
     /// The handler failed, or the host or the bus refused the call. Its caller gets this error.
     Error(ErrorBody<'a>),
     /// The module's reply can't be read; the text says what is wrong with it. The caller gets `INTERNAL`.
     Unreadable(&'a str),
-    /// No reply will come, and whether the call was handled is not known: its process ended, closed its connection, or refused the call
-    /// while it shut down; its [`ReplyTo`] was dropped; or the bus lost its connection. The caller gets `UNAVAILABLE`, retryable.
+    /// No reply will come, and whether the call was handled is not known: its process ended, closed its connection, or
+    /// refused the call while it shut down; its [`ReplyTo`] was dropped; or the bus lost its connection. A module that
+    /// calls gets `UNAVAILABLE`, retryable; [`Host::call`](crate::Host::call) returns
+    /// [`CallError::Gone`](crate::CallError::Gone). The callee's host first tries an idempotent call again.
     Lost {
         /// What happened, for people.
         reason: &'a str,
-        /// Whether a process ended while this was its only request, so that the call is probably to blame. A host tries such a call at
-        /// most twice, instead of three times.
+        /// Whether a process ended while this was its only request, so that the call is probably to blame. A host tries
+        /// an idempotent call three times, but not a third time if it was alone both times.
         was_alone: bool,
     },
 }
@@ -36,7 +38,7 @@ impl<'a> CallResult<'a> {
         Self::Lost { reason, was_alone: false }
     }
 
-    /// The code that the caller gets; `None` for success.
+    /// The error code that a module that calls would get; `None` for success.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
@@ -47,11 +49,12 @@ impl<'a> CallResult<'a> {
         }
     }
 
-    /// Returns what the caller gets.
+    /// Returns what a module that calls would get.
     ///
     /// # Errors
     ///
-    /// For everything but success. An unreadable reply becomes `INTERNAL`, a lost call `UNAVAILABLE`.
+    /// For everything but success. An unreadable reply becomes `INTERNAL`, not retryable; a lost call `UNAVAILABLE`,
+    /// retryable.
     pub fn into_result(self) -> Result<Object<'a>, ErrorBody<'a>> {
         match self {
             Self::Success(data) => Ok(data),
@@ -75,21 +78,24 @@ pub struct ReplyTo {
     location: Option<Arc<CallLocation>>,
 }
 
+/// What a [`ReplyTo`] calls with its result.
 type Callback = dyn FnOnce(CallResult<'_>, &mut WriteBatch) + Send;
 
 impl ReplyTo {
-    /// Makes a reply that calls `callback` with the result and the batch that were passed to [`send`](Self::send), on the thread that
-    /// sends. The callback must not block.
+    /// Makes a reply that calls `callback` with the result and the batch that are passed to [`send`](Self::send), on
+    /// the thread that sends or drops it. The callback must not block.
     pub fn new(callback: impl FnOnce(CallResult<'_>, &mut WriteBatch) + Send + 'static) -> Self {
         Self { callback: Some(Box::new(callback)), retries: false, location: None }
     }
 
-    /// Like [`new`](Self::new), for a callback that tries the call again when the result is [`CallResult::Lost`], and logs that.
+    /// Like [`new`](Self::new), for a callback that handles a [`CallResult::Lost`] itself: it tries the request again,
+    /// or logs that it does not.
     pub(crate) fn retrying(callback: impl FnOnce(CallResult<'_>, &mut WriteBatch) + Send + 'static) -> Self {
         Self { callback: Some(Box::new(callback)), retries: true, location: None }
     }
 
-    /// Continues a call whose caller's handle already points to `location`. For a reply that wraps another one.
+    /// Sets the location of the call that this reply continues: the caller's handle points to it already. For a reply
+    /// that wraps another one.
     pub(crate) fn at(mut self, location: Arc<CallLocation>) -> Self {
         self.location = Some(location);
         self
@@ -100,7 +106,7 @@ impl ReplyTo {
         self.location.as_ref()
     }
 
-    /// The location of the call. The first call of this method makes it.
+    /// The location of the call, made if there is none. To be called before the caller gets its handle.
     pub(crate) fn track(&mut self) -> Arc<CallLocation> {
         Arc::clone(self.location.get_or_insert_default())
     }
@@ -110,7 +116,7 @@ impl ReplyTo {
         self.retries
     }
 
-    /// Sends the result.
+    /// Calls the callback with this result, on this thread.
     pub fn send(mut self, result: CallResult<'_>, batch: &mut WriteBatch) {
         if let Some(callback) = self.callback.take() {
             callback(result, batch);

@@ -1,4 +1,4 @@
-//! Checks a JSON value against a type of the manifest.
+//! Checks a JSON value against a type of the manifest. It does not change the value.
 
 use ixt_manifest::{Case, Field, Manifest, MessageType, Scalar, Shape, Type, TypeKind, Value as Default};
 use ixt_protocol::decode_base64;
@@ -6,12 +6,13 @@ use serde_json::Value;
 
 /// Checks JSON values against the types of a manifest.
 pub(super) struct ValueChecker<'a> {
+    /// The manifest with the named types.
     pub(super) manifest: &'a Manifest,
 }
 
 impl ValueChecker<'_> {
-    /// Checks a value against a type. The error says what was expected and where, such as "at `port` at least 1", and does not contain the
-    /// value.
+    /// Checks a value against a type, with its bounds. `null` passes if the type is optional. The error says what was
+    /// expected and where, such as "at `port` at least 1", and does not contain the value.
     pub(super) fn check(&self, value: &Value, ty: &Type) -> Result<(), String> {
         if ty.optional && value.is_null() {
             return Ok(());
@@ -43,6 +44,8 @@ impl ValueChecker<'_> {
         ty.bounds.check(&read)
     }
 
+    /// Checks a value against the type of `[types]` with this name. Of an open enum any string passes, of an open union
+    /// any object with a string as `type`.
     fn check_named(&self, value: &Value, name: &str) -> Result<(), String> {
         let Some(definition) = self.manifest.find_type(name) else { return Err(format!("a `{name}`")) };
         match &definition.shape {
@@ -54,6 +57,8 @@ impl ValueChecker<'_> {
         }
     }
 
+    /// Checks an object whose `type` names its case. With `open`, the fields of a case that is not listed are not
+    /// checked.
     fn check_union(&self, value: &Value, cases: &[Case], open: bool) -> Result<(), String> {
         let tag = value.get("type").and_then(Value::as_str);
         let Some(case) = cases.iter().find(|case| Some(case.name.as_str()) == tag) else {
@@ -74,6 +79,8 @@ impl ValueChecker<'_> {
         }
     }
 
+    /// Checks an object against its fields: required ones must be there, and others must not. `null` counts as missing
+    /// for a field that is not required. `tag` is the key of a union's case, which is no field.
     fn check_object(&self, value: &Value, fields: &[Field], tag: Option<&str>) -> Result<(), String> {
         let object = value.as_object().ok_or("a JSON object")?;
         for (key, value) in object.iter().filter(|(key, _)| tag != Some(key.as_str())) {

@@ -1,4 +1,8 @@
-//! The configuration with which a module is started: the manifest's defaults, and the values that were set.
+//! The configuration with which a module is started: the manifest's defaults, and the values that were set. `check`
+//! checks a value against its type.
+//!
+//! An embedder, such as `ixt run`, makes a [`Config`] for each [`Deployment`](crate::Deployment), which keeps it as
+//! JSON.
 
 mod check;
 #[cfg(test)]
@@ -14,11 +18,12 @@ use serde_json::{Map, Value};
 
 use crate::config::check::ValueChecker;
 
-/// The configuration of one module: a JSON value for each key. Each value is checked against the manifest when it is set.
-/// No error message contains a value, since it may be a secret.
+/// The configuration of one module: a JSON value for each key that has one. Each value is checked against the manifest
+/// when it is set. No error message contains a value, since it may be a secret; names of keys and fields may be in it.
 #[derive(Clone)]
 pub struct Config<'a> {
     manifest: &'a Manifest,
+    /// The value of each key that is set or has a default.
     values: Map<String, Value>,
 }
 
@@ -30,12 +35,12 @@ pub enum ConfigError {
     UnknownKey {
         /// The key.
         key: String,
-        /// The keys that it declares.
+        /// All keys that it declares.
         known: Vec<String>,
     },
     /// The value is not of the declared type.
     WrongType {
-        /// The key.
+        /// The key of the configuration; a field within it is named in `expected`.
         key: String,
         /// What was expected, and the declared type, such as "at least 1 (its type is `integer`)". Does not contain the
         /// value.
@@ -43,7 +48,7 @@ pub enum ConfigError {
     },
     /// Required keys are not set. A key is required if it has no default and is not optional.
     Missing {
-        /// The keys that are not set.
+        /// All required keys that are not set.
         keys: Vec<String>,
     },
 }
@@ -76,9 +81,10 @@ impl<'a> Config<'a> {
         Self { manifest, values: defaults.collect() }
     }
 
-    /// Sets a key from text, as on a command line or in an environment variable. For types whose values are text in JSON
-    /// (`bytes` are base64) the text is the value, without quotes; for other types it is parsed as JSON. Replaces the
-    /// default or an earlier value.
+    /// Sets a key from text, as on a command line or in an environment variable. For types whose values are text in
+    /// JSON (`bytes` are base64), and for `size`, the text is the value, without quotes; so an optional key of such a
+    /// type can't be set to `null` by it. For other types the text is parsed as JSON. Replaces the default or an
+    /// earlier value.
     ///
     /// # Errors
     ///
@@ -113,7 +119,8 @@ impl<'a> Config<'a> {
         self.set_text(key, text)
     }
 
-    /// Sets a key to a JSON value, which the module gets as it is. `null` is a value of an optional key.
+    /// Sets a key to a JSON value, which the module gets as it is. Replaces the default or an earlier value. `null` is
+    /// a value of an optional key alone.
     ///
     /// # Errors
     ///
@@ -153,7 +160,7 @@ impl<'a> Config<'a> {
         })
     }
 
-    /// The kind of a type's values. For a newtype it is that of the type within.
+    /// The kind of a type's values. For a newtype it is that of the type within; for a named enum, that of a string.
     fn kind(&self, ty: &'a Type) -> &'a TypeKind {
         let TypeKind::Named(name) = &ty.kind else { return &ty.kind };
         match self.manifest.find_type(name).map(|definition| &definition.shape) {
@@ -164,6 +171,7 @@ impl<'a> Config<'a> {
         }
     }
 
+    /// Checks a value and sets the key, which is of type `ty`.
     fn set(&mut self, key: &str, ty: &Type, value: Value) -> Result<(), ConfigError> {
         ValueChecker { manifest: self.manifest }
             .check(&value, ty)
@@ -183,7 +191,8 @@ impl<'a> Config<'a> {
         if missing.is_empty() { Ok(()) } else { Err(ConfigError::Missing { keys: missing }) }
     }
 
-    /// The configuration as the JSON object that the module gets in `init`. It may contain secrets: do not print it.
+    /// The configuration as the JSON object that the module gets in `init`. A key that is neither set nor has a default
+    /// is left out. It may contain secrets: do not print it.
     ///
     /// # Errors
     ///
@@ -199,7 +208,7 @@ fn wrong_type(key: &str, ty: &Type, expected: &str) -> ConfigError {
     ConfigError::WrongType { key: key.to_owned(), expected: format!("{expected} (its type is `{ty}`)") }
 }
 
-/// Converts a default of the manifest to a JSON value.
+/// Converts a default of the manifest to a JSON value, in the form in which the module reads it.
 fn json(default: &Default) -> Value {
     let object = |values: &BTreeMap<String, Default>| -> Map<String, Value> {
         values.iter().map(|(key, value)| (key.clone(), json(value))).collect()

@@ -1,3 +1,5 @@
+//! Which values a configuration takes, and what its errors say.
+
 use ixt_manifest::Source;
 
 use super::*;

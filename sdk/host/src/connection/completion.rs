@@ -14,8 +14,9 @@ use crate::lock::lock;
 use crate::topic::RequestInfo;
 
 impl Connection {
-    /// Ends the request with this id, since its reply has come, and sends the next one of the queue. Without an id it is the current
-    /// request of a sequential module. False if there is no such request.
+    /// Ends the request with this id, since its reply has come, and sends the next one of the queue. Without an id it
+    /// is the current request of a sequential module. False if there is no such request; true also for one whose caller
+    /// has stopped waiting.
     pub(super) fn complete(self: &Arc<Self>, id: Option<u64>, result: CallResult<'_>, batch: &mut WriteBatch) -> bool {
         let (done, next, is_drained) = {
             let mut requests = lock(&self.requests);
@@ -42,7 +43,8 @@ impl Connection {
         true
     }
 
-    /// Ends every request as lost, for this reason, and cancels the module's own calls. From then on nothing is sent or read.
+    /// Ends every request as lost, for this reason, and cancels the module's own calls. From then on nothing is sent or
+    /// read. Does nothing more if called again. Does not end the process.
     pub(crate) fn close(&self, reason: &str) {
         let requests = lock(&self.requests).close();
         let was_alone = requests.len() == 1;
@@ -66,7 +68,8 @@ impl Connection {
         }
     }
 
-    /// Takes no more calls and events, and returns those that are queued here, for another process.
+    /// Takes no more calls and events, and returns those that are queued here, for another process. A queued health
+    /// check is lost. The module goes on with the requests that it has.
     #[must_use]
     pub(crate) fn stop(&self) -> Vec<Undelivered> {
         let queued = lock(&self.requests).stop();
@@ -85,7 +88,8 @@ impl Connection {
         not_asked.collect()
     }
 
-    /// Waits until no caller waits for a request of this module. To be called after [`stop`](Self::stop). Cancel-safe.
+    /// Waits until no caller waits for a request of this module; the module may still have requests that were given up.
+    /// To be called after [`stop`](Self::stop). Cancel-safe.
     pub(crate) async fn drained(&self) {
         loop {
             let drained = self.drained.notified();
@@ -121,8 +125,10 @@ impl Connection {
         next_deadline.into_iter().chain(next_overdue).min()
     }
 
-    /// Records that the caller of a request has stopped waiting, and sends `cancel` to a concurrent module. Returns the caller's
-    /// [`ReplyTo`] and the error's message; `None` if the caller has its result already. `code` is the error's code.
+    /// Records that the caller of a request has stopped waiting. A concurrent module that has the request gets
+    /// `cancel`; of a sequential one, the own calls with an id are cancelled and answered with `CANCELLED`. Returns the
+    /// caller's [`ReplyTo`] and the error's message; `None` if the caller has its result already. `code` is the error's
+    /// code.
     fn abandon(
         &self,
         id: u64,
@@ -181,7 +187,8 @@ impl Connection {
         self.log(call, started, outcome, result, reply);
     }
 
-    /// Logs the end of a call, unless it is lost and `reply` tries it again: then that logs it.
+    /// Logs the end of a call, unless it is lost and `reply` was made to try it again: then the code that does so logs
+    /// it.
     pub(super) fn log(
         &self,
         call: &RequestInfo,
@@ -207,7 +214,8 @@ impl Cancel for Connection {
     }
 }
 
-/// The task of a connection that ends requests when their deadlines pass, until the connection is dropped.
+/// The task of a connection that ends requests when their deadlines pass. It holds the connection while it waits, so
+/// [`Connection::close`] has to abort it.
 pub(super) async fn run_timer(connection: Weak<Connection>) {
     let mut next = None;
     loop {

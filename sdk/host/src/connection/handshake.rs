@@ -34,6 +34,7 @@ pub(crate) struct InitOptions<'a> {
 /// Sends the outcome of the handshake to [`Connection::open`].
 pub(super) type InitReply = oneshot::Sender<Result<(), ErrorReply>>;
 
+/// The `init` frame for a module with this configuration and process id.
 pub(super) fn init<'a>(config: &'a RawValue, id: &'a Arc<str>, max_frame_bytes: usize) -> Init<'a> {
     let offer = ProtocolOffer {
         version: PROTOCOL_VERSION,
@@ -64,7 +65,8 @@ impl Connection {
         lock(&self.init_reply).is_some()
     }
 
-    /// Handles the module's reply to `init`, and sends the outcome to `reply`.
+    /// Handles the module's reply to `init`, and sends the outcome to `reply`. From here on the module is sequential if
+    /// the reply has no id, and frames have the framing that it has picked.
     pub(super) fn initialized(self: &Arc<Self>, id: Option<u64>, body: ModuleFrame<'_>, reply: InitReply) -> NextStep {
         let agreed = match body {
             _ if id.is_some_and(|id| id != INIT_ID) => {
@@ -104,6 +106,8 @@ impl Connection {
 }
 
 /// Reads the data of a successful reply to `init`. A module without an SDK sends no `ixt`, and so picks nothing.
+/// Features that the host does not know are ignored. The error, `FAILED_PRECONDITION`, is for another version of the
+/// protocol, or a framing that was not offered.
 fn agree(data: &Object<'_>, max_frame_bytes: usize) -> Result<Agreed, ErrorReply> {
     #[derive(Deserialize)]
     struct Data {

@@ -14,12 +14,12 @@ pub(super) enum NextStep {
     GoOn,
     /// Read the next frame in this framing.
     SwitchTo(Framing),
-    /// Read no more: later frames could not be assigned to requests.
+    /// Read no more: `init` has failed, or later frames could not be assigned to requests.
     Stop,
 }
 
 impl Connection {
-    /// Handles a frame of the module.
+    /// Handles a frame of the module. Called by the reader, for one frame after the other.
     pub(super) fn receive(
         self: &Arc<Self>,
         frame: RawFrame<'_>,
@@ -61,6 +61,8 @@ impl Connection {
         NextStep::GoOn
     }
 
+    /// Ends the request that this `success` or `error` replies to. A reply that no request waits for is logged and
+    /// skipped; one without an id from a concurrent module ends all requests.
     fn reply(
         self: &Arc<Self>,
         id: Option<u64>,
@@ -83,6 +85,9 @@ impl Connection {
         }
     }
 
+    /// Handles a frame that can't be read: ends the request that it replies to, responds to a `service_request` with
+    /// `INVALID_INPUT`, and logs any other frame. `UNIMPLEMENTED` is the response to an unknown frame with an id that
+    /// no request of the host has.
     fn unreadable(
         self: &Arc<Self>,
         unreadable: &Unreadable,

@@ -19,7 +19,7 @@ pub(crate) struct StartProgress {
 }
 
 impl StartProgress {
-    /// Adds a frame. Its time counts from now, and never makes the deadline earlier.
+    /// Adds a frame. Its time counts from now, and never makes the deadline earlier; an empty message changes nothing.
     pub(super) fn update(&mut self, starting: StartingFrame<'_>) {
         let until = Instant::now().checked_add(Duration::from_millis(starting.extend_ms));
         self.until = self.until.into_iter().chain(until).max();
@@ -29,8 +29,10 @@ impl StartProgress {
     }
 }
 
-/// Waits for `opening` until `init_timeout` has passed, or until the time for which the module has asked, whichever is later. `on_message`
-/// gets each message of the module that differs from the one before. If this process stood still meanwhile, the time starts anew.
+/// Waits for `opening` until `init_timeout` has passed, or until the time for which the module has asked, whichever is
+/// later. `on_message` gets each message of the module that differs from the one before; of several that are read
+/// together, only the last. If this process stood still meanwhile, the time starts anew. `opening` is dropped after the
+/// timeout.
 ///
 /// # Errors
 ///

@@ -7,11 +7,11 @@ use tokio::sync::Semaphore;
 
 use crate::budget::Budget;
 
-/// How many bytes of large frames that are not complete yet a host holds for all connections together. A module whose large frame has no
-/// room is not read from until there is room.
+/// How many bytes of large frames that are not complete yet a host holds for all connections together: 64 MiB. A module
+/// whose large frame has no room is not read from until there is room.
 pub(super) const READING_BYTES: usize = 64 * 1024 * 1024;
-/// How many bytes of values that modules are writing to the store a host holds for all connections together. Beyond it, a module with such
-/// a write in progress is not read from until enough writes are done.
+/// How many bytes of values that modules are writing to the store a host holds for all connections together: 64 MiB.
+/// Beyond it, a module with such a write in progress is not read from until enough writes are done.
 const WORK_BYTES: usize = 64 * 1024 * 1024;
 /// How many of these bytes one connection may have. Beyond it, its module is not read from in the same way.
 const WORK_BYTES_PER_CONNECTION: usize = WORK_BYTES / 2;
@@ -21,16 +21,17 @@ const WORK_BYTES_PER_CONNECTION: usize = WORK_BYTES / 2;
 pub(crate) struct ConnectionLimits {
     /// The longest frame, in either direction, in bytes.
     pub(crate) max_frame_bytes: usize,
-    /// The budget for what waits for the module: its queued requests, and bytes that it has not read.
+    /// The module's budget for what waits, 48 MiB, which its processes share. This connection takes from it for queued
+    /// requests, and for bytes that the process has not read.
     pub(crate) waiting: Arc<Budget>,
     /// The limits that all connections of the host share.
     pub(crate) shared: SharedLimits,
-    /// How long after its caller has stopped waiting a request of a concurrent module becomes overdue, so that it no longer counts as in
-    /// flight.
+    /// How long after its caller has stopped waiting a request of a concurrent module becomes overdue: then it no
+    /// longer counts as in flight, and health checks fail.
     pub(crate) overdue_after: Duration,
 }
 
-/// The limits that all connections of a host share.
+/// The limits that all connections of a host share. The host makes one; clones are the same limits.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedLimits {
     /// A permit for each of [`READING_BYTES`].

@@ -72,15 +72,17 @@ use send_buffer::{EVENT_ROOM, FrameClass, SendBuffer};
 pub(crate) use sending::HealthCheckResult;
 pub(crate) use socket_halves::ModuleSocket;
 
+/// One connection. The replica's task opens and closes it; the module's router sends requests by it.
 pub(crate) struct Connection {
-    /// The random number by which [causes](crate::bus::Cause::process) name the process.
+    /// See [`number`](Self::number).
     number: u64,
-    /// `name:version/instance-NNN`.
+    /// The id of the process, `name:version/instance-NNN`.
     id: Arc<str>,
+    /// The longest frame, in either direction, in bytes.
     max_frame_bytes: usize,
     send_buffer: Arc<SendBuffer>,
     requests: Mutex<RequestTable>,
-    /// Wakes the timer when there is a deadline before the next one that it knows.
+    /// Wakes the timer when there is a deadline before the next one that it knows, or a caller has cancelled.
     sooner_deadline: Notify,
     /// Wakes the tasks in [`drained`](Self::drained).
     drained: Notify,
@@ -91,13 +93,13 @@ pub(crate) struct Connection {
     end_reason: OnceLock<String>,
     /// Gets the outcome of `init`; `None` once the reply has come.
     init_reply: Mutex<Option<InitReply>>,
-    /// The tasks that write, end requests in time, and read.
+    /// The tasks that write, end requests in time, and read. [`close`](Self::close) aborts them.
     tasks: Mutex<Vec<AbortHandle>>,
     spans: Spans,
     call_log: CallLog,
     /// The budget for values that the module is writing: see [`hold`](Self::hold).
     work: Arc<Budget>,
-    /// The permits for large frames, which all connections share.
+    /// The permits for large frames that are not complete, which all connections share.
     reading: Arc<Semaphore>,
     /// Gets the module's `starting` frames.
     progress: watch::Sender<StartProgress>,
@@ -110,7 +112,8 @@ pub(crate) struct Connection {
     readiness: Readiness,
 }
 
-/// The services of the host that a module can call.
+/// The services of the host that a module can call. The connection's reader calls these methods, so they must not
+/// block.
 pub(crate) trait Services: Send + Sync + 'static {
     /// Handles a call of the module, now or later, and ends it with [`Connection::end_call`] or [`Connection::respond`]. `id` is `None`
     /// for a module that sends no ids.
@@ -127,7 +130,8 @@ pub(crate) trait Services: Send + Sync + 'static {
     fn complain(&self, complaint: &str);
 }
 
-/// The requests that a process has at one moment, for the choice of a process.
+/// The requests that a process has at one moment, for the choice of a process. [Overdue](Connection::overdue) requests
+/// do not count.
 pub(crate) struct ProcessLoad {
     /// The number of requests without a reply: those sent to the process, and those queued for it on the host.
     pub(crate) in_flight: usize,
@@ -137,15 +141,21 @@ pub(crate) struct ProcessLoad {
     pub(crate) is_busy: bool,
 }
 
-/// A call or an event that was queued for a sequential module when its connection stopped. Another process is to get it.
+/// A call or an event that was queued for a sequential module when its connection stopped. Another process is to get
+/// it. `reply` has not been used.
 pub(crate) enum Undelivered {
     Call { envelope: Envelope<'static>, topic: Arc<ModuleTopic>, reply: ReplyTo },
     Event { envelope: Envelope<'static>, topic: Arc<ModuleTopic>, reply: ReplyTo },
 }
 
 impl Connection {
-    /// Sends `init`, and waits for a successful reply, without a timeout. If this fails or is dropped, the connection is closed. `id` is
-    /// that of the process, `name:version/instance-NNN`.
+    /// Sends `init`, and waits for a successful reply, without a timeout. If this fails or is dropped, the connection
+    /// is closed. `id` is that of the process, `name:version/instance-NNN`.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::TooLong`] if `init` is longer than a frame may be, [`CallError::Replied`] if the module refuses
+    /// `init` or its reply is wrong, [`CallError::Gone`] if it closes its connection first.
     pub(crate) async fn open(
         socket: impl Into<ModuleSocket>,
         id: Arc<str>,
@@ -207,12 +217,13 @@ impl Connection {
         self.number
     }
 
-    /// `name:version/instance-NNN`.
+    /// The id of the process, `name:version/instance-NNN`.
     pub(crate) fn id(&self) -> &Arc<str> {
         &self.id
     }
 
-    /// How many requests the process has; `None` if it takes no calls and events now.
+    /// How many requests the process has; `None` if it takes no calls and events now, because it says that it is not
+    /// ready, or it is being ended.
     pub(crate) fn load(&self) -> Option<ProcessLoad> {
         let requests = lock(&self.requests);
         (!requests.is_closed() && self.is_ready()).then(|| ProcessLoad {
@@ -222,7 +233,7 @@ impl Connection {
         })
     }
 
-    /// Whether the module says that it takes calls and events.
+    /// Whether the module says that it takes calls and events, by its `ready` frames and its health reports.
     pub(crate) fn is_ready(&self) -> bool {
         self.readiness.is_ready()
     }
@@ -232,7 +243,8 @@ impl Connection {
         self.readiness.ready().await;
     }
 
-    /// Sets the callback for changes of [`is_ready`](Self::is_ready), which gets the new value. Only the first call sets one.
+    /// Sets the callback for changes of [`is_ready`](Self::is_ready), which gets the new value. It is called on the
+    /// thread that has read the change. Only the first call sets one.
     pub(crate) fn when_ready(&self, callback: impl Fn(bool) + Send + Sync + 'static) {
         self.readiness.on_change(callback);
     }
@@ -242,12 +254,13 @@ impl Connection {
         &self.events
     }
 
-    /// How many requests the module has not replied to: queued ones count, [overdue](Self::overdue) ones do not.
+    /// How many requests the module has not replied to, calls, events and the host's own: queued ones count,
+    /// [overdue](Self::overdue) ones do not.
     pub(crate) fn in_flight(&self) -> usize {
         lock(&self.requests).len()
     }
 
-    /// How many of the requests in flight are in the queue of a sequential module.
+    /// How many of the requests in flight are in the queue of a sequential module; 0 for a concurrent one.
     pub(crate) fn queued(&self) -> usize {
         lock(&self.requests).queued()
     }
@@ -273,29 +286,32 @@ impl Connection {
         lock(&self.requests).abandoned_for(Instant::now())
     }
 
-    /// Whether the host reads what the module sends. False while a limit of memory prevents it; the module's replies are not seen then.
+    /// Whether the host reads what the module sends. False while the host's limits for large frames and for writes to
+    /// the store prevent it; the module's replies are not seen then. True while the host waits for the module to read.
     pub(crate) fn is_read(&self) -> bool {
         self.is_read.load(Ordering::Relaxed)
     }
 
     /// How many requests a concurrent module has not replied to although their callers stopped waiting
-    /// [`overdue_after`](ConnectionLimits::overdue_after) ago.
+    /// [`overdue_after`](ConnectionLimits::overdue_after) ago or earlier; 0 for a sequential module.
     pub(crate) fn overdue(&self) -> usize {
         lock(&self.requests).overdue()
     }
 
-    /// Whether the module has a call that was lost with an earlier process. If this process ends too, that call may be to blame.
+    /// Whether the module has a further attempt of a call that was lost with an earlier process. If this process ends
+    /// too, that call may be to blame.
     pub(crate) fn has_retried_call(&self) -> bool {
         lock(&self.requests).has_retried_call()
     }
 
-    /// The call or event that the module handles under this id; without an id, the current one of a sequential module. `None` if there is
-    /// none.
+    /// The call or event that the module handles under this id; without an id, the current one of a sequential module.
+    /// `None` if there is none, or it is a request of the host itself.
     pub(crate) fn handled(&self, id: Option<u64>) -> Option<RequestInfo> {
         lock(&self.requests).handled(id).cloned()
     }
 
-    /// Why the host has to end the process, because of something that it has sent or has not; `None` if there is no reason.
+    /// Why the host has to end the process, because of something that it has sent or has not, as a sentence; `None` if
+    /// there is no reason. The first reason stays.
     pub(crate) fn end_reason(&self) -> Option<String> {
         self.end_reason.get().cloned()
     }
@@ -304,17 +320,20 @@ impl Connection {
         let _ = self.end_reason.set(reason);
     }
 
-    /// Waits until the module has hung up, or the reader has ended for the [`end_reason`](Self::end_reason). Cancel-safe.
+    /// Waits until the module has hung up, or the reader has ended for the [`end_reason`](Self::end_reason). Never
+    /// completes if [`close`](Self::close) was called before either. Cancel-safe.
     pub(crate) async fn closed(&self) {
         self.hung_up.wait().await;
     }
 
-    /// Takes no more calls and events. Queued ones stay in the queue.
+    /// Takes no more calls and events. Queued ones stay in the queue, for [`stop`](Self::stop) or
+    /// [`close`](Self::close).
     fn take_only_shutdown(&self) {
         lock(&self.requests).take_only_shutdown();
     }
 
-    /// Waits until the module has at most [`EVENT_ROOM`] unread bytes, so that an event can be sent. Cancel-safe.
+    /// Waits until the module has at most [`EVENT_ROOM`] unread bytes, so that an event can be sent, or the connection
+    /// is closed. Cancel-safe.
     pub(crate) async fn room(&self) {
         self.send_buffer.room(EVENT_ROOM).await;
     }

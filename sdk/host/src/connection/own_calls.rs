@@ -15,6 +15,7 @@ use crate::lock::lock;
 /// How many own calls a module may have at once. More are refused with `RESOURCE_EXHAUSTED`.
 const MAX_OWN_CALLS: usize = 16 * 1024;
 
+/// The module's calls that wait for a response.
 #[derive(Debug, Default)]
 pub(super) struct OwnCalls {
     /// The calls with an id. The handle is from the bus; for a call that can't be cancelled it does nothing.
@@ -33,8 +34,9 @@ impl OwnCalls {
 }
 
 impl Connection {
-    /// Registers a call that the module makes. It ends with [`end_call`](Self::end_call). False if the module has [`MAX_OWN_CALLS`]
-    /// already, or one with this id: then the call is not registered, and has to be refused.
+    /// Registers a call that the module makes. It ends with [`end_call`](Self::end_call), or when the module cancels
+    /// it. False if the module has [`MAX_OWN_CALLS`] already, or one with this id: then the call is not registered, and
+    /// has to be refused.
     pub(crate) fn begin_call(&self, id: Option<u64>) -> bool {
         let mut calls = lock(&self.own_calls);
         if calls.by_id.len() + calls.without_id >= MAX_OWN_CALLS {
@@ -60,7 +62,7 @@ impl Connection {
         }
     }
 
-    /// Ends a registered call with this response. Nothing is sent if the module has cancelled the call.
+    /// Ends a registered call with this response. Nothing is sent if the call was cancelled, which needs an id.
     pub(crate) fn end_call(
         &self,
         id: Option<u64>,
@@ -82,7 +84,7 @@ impl Connection {
         }
     }
 
-    /// Cancels a call, since the module has sent `cancel`. Nothing happens if the call has ended.
+    /// Cancels a call, since the module has sent `cancel`; it gets no response. Nothing happens if the call has ended.
     pub(super) fn cancel_call(&self, id: u64, batch: &mut WriteBatch) {
         let handle = lock(&self.own_calls).by_id.remove(&id);
         if let Some(handle) = handle {
@@ -96,8 +98,9 @@ impl Connection {
         self.work.overdraw(bytes)
     }
 
-    /// Sends a response to a call of the module. The error `RESOURCE_EXHAUSTED` is sent instead if the response is too long for a frame, or
-    /// if the module has too many bytes unread, or what waits for modules takes too much memory.
+    /// Sends a response to a call of the module, without blocking. The error `RESOURCE_EXHAUSTED` is sent instead if
+    /// the response is too long for a frame, if the module has too many bytes unread, or if what waits for modules
+    /// takes too much memory. Nothing is sent if the connection is closed.
     pub(crate) fn respond(&self, id: Option<u64>, response: Result<Object<'_>, ErrorBody<'_>>, batch: &mut WriteBatch) {
         let frame = |response| Frame { id, body: HostFrame::ServiceResponse(response) };
         let error = |message, retryable| frame(Err(ErrorBody::new(code::RESOURCE_EXHAUSTED, message, retryable)));

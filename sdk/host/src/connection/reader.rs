@@ -22,22 +22,24 @@ use crate::standstill;
 /// How long after the last read the memory that a large frame has needed is freed.
 const SPARE_MEMORY_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// A frame up to this size, in bytes, needs no [room](READING_BYTES).
+/// A frame that needs no more memory than this, in bytes, needs no [room](READING_BYTES).
 const SMALL_FRAME_BYTES: usize = 256 * 1024;
-/// How long a module has to send a larger frame, in addition to the time for its bytes. If it takes longer, it is ended, since other
-/// modules may wait for the room.
+/// How long a module has to send the rest of a larger frame once that has room, in addition to a second for each
+/// [`LARGE_FRAME_BYTES_PER_SECOND`]. A module that takes longer is ended, since others may wait for the room.
 const LARGE_FRAME_TIMEOUT: Duration = Duration::from_secs(30);
-/// For each of these bytes of a larger frame a module has one second more.
+/// The slowest rate at which a module may send a larger frame: 1 MiB a second.
 const LARGE_FRAME_BYTES_PER_SECOND: usize = 1024 * 1024;
 
-/// A large frame that is not complete.
+/// A large frame that is not complete, with its room. The room is given back when this is dropped.
 struct LargeFrame {
     _room: OwnedSemaphorePermit,
     /// When it has to be complete.
     deadline: Instant,
 }
 
-/// Reads until the module hangs up, does not complete a large frame, or sends something after which no reply could be assigned.
+/// The task that reads, until the module hangs up, `init` fails, the module does not complete a large frame, or it
+/// sends something after which no reply could be assigned. Then no more calls and events are taken, and
+/// [`Connection::closed`] completes. Requests without a reply stay until the connection is closed.
 pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, services: impl Services) {
     let mut decoder = FrameDecoder::new(connection.max_frame_bytes);
     let mut batch = WriteBatch::new();
@@ -94,7 +96,8 @@ pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, servic
     let _ = connection.hung_up.set(());
 }
 
-/// Waits until there is room for a large frame, and takes it. `bytes` is how much of the frame has to be held.
+/// Waits, without a timeout, until there is room for a large frame, and takes it. `bytes` is how much memory the frame
+/// needs. Never `None`: the semaphore is not closed.
 async fn take_room(connection: &Connection, bytes: usize) -> Option<LargeFrame> {
     let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
     let room = Arc::clone(&connection.reading).acquire_many_owned(permits).await.ok()?;
@@ -102,8 +105,8 @@ async fn take_room(connection: &Connection, bytes: usize) -> Option<LargeFrame> 
     Some(LargeFrame { _room: room, deadline: Instant::now() + time })
 }
 
-/// If this process stood still meanwhile, puts the deadline of a large frame off by [`LARGE_FRAME_TIMEOUT`] from now. Returns whether it
-/// did; false without a large frame.
+/// If this process has stood still within the last [`LARGE_FRAME_TIMEOUT`], gives a large frame that long from now.
+/// Returns whether it did; false without a large frame.
 fn is_extended(large: &mut Option<LargeFrame>) -> bool {
     match large {
         Some(large) if standstill::runs_for() < LARGE_FRAME_TIMEOUT => {

@@ -1,4 +1,5 @@
-//! Whether a module takes calls and events. The module says so in two ways: by `ready` frames, and by `ready` in its health reports.
+//! Whether a module takes calls and events. The module says so in two ways: by `ready` frames, and by `ready` in its
+//! health reports. Before its reply to `init` it gets none in any case.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,7 @@ pub(super) struct Readiness {
 }
 
 impl Readiness {
+    /// Whether the module is ready now: neither way says `false`.
     pub(super) fn is_ready(&self) -> bool {
         !self.frame_says_no.load(Ordering::SeqCst) && !self.report_says_no.load(Ordering::SeqCst)
     }
@@ -36,7 +38,8 @@ impl Readiness {
         }
     }
 
-    /// Sets the callback for changes, which gets whether the module is ready. Only the first call of this sets it.
+    /// Sets the callback for changes, which gets whether the module is ready. It must not block. Only the first call of
+    /// this sets it.
     pub(super) fn on_change(&self, callback: impl Fn(bool) + Send + Sync + 'static) {
         let _ = self.on_change.set(Box::new(callback));
     }

@@ -16,24 +16,25 @@ use crate::lock::lock;
 /// The capacity that the buffer keeps when it is empty, in bytes. Unread bytes are taken from the budget only if they are more than this.
 const KEPT_BYTES: usize = 256 * 1024;
 
-/// The purpose of a frame, which decides behind how many unread bytes it may be put.
+/// The purpose of a frame, which decides how many unread bytes may be before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FrameClass {
     /// An event, or a change of a watched key. Its sender waits for [room](SendBuffer::room) before it puts the frame. The limit is that
     /// of requests, but it is not refused for lack of memory.
     Event,
-    /// A request.
+    /// A request, a `cancel`, or `init`.
     HostRequest,
     /// A request to a module that has other requests: its write may be delayed a moment, to be made together with others.
     RequestBesideOthers,
     /// A response to a call of the module.
     Response,
-    /// A small frame that is never refused, unless the connection is closed.
+    /// A small frame that is refused only if the connection is closed, or it is longer than a frame may be.
     Essential,
 }
 
 impl FrameClass {
-    /// A frame is refused if the module has more unread bytes than this before it.
+    /// The most unread bytes, those of the module's socket not included, that may be before a frame of this class. With
+    /// more, it is refused.
     pub(crate) const fn limit(self) -> usize {
         match self {
             Self::Event | Self::HostRequest | Self::RequestBesideOthers => 8 * 1024 * 1024,
@@ -42,7 +43,7 @@ impl FrameClass {
         }
     }
 
-    /// Whether a frame is refused if the budget has too little left for it.
+    /// Whether a frame is refused if the budget has too little left for the unread bytes.
     fn needs_memory(self) -> bool {
         !matches!(self, Self::Event | Self::Essential)
     }
@@ -60,10 +61,12 @@ pub(crate) enum Refused {
     Full,
     /// What waits for the module, or for all modules, takes as much memory as it may.
     NoMemory,
-    /// The connection is closed.
+    /// The connection is closed, by the host or the module.
     Closed,
 }
 
+/// What is to be sent to one module. Any thread may put frames; [`run`](Self::run) writes what the socket does not take
+/// at once.
 #[derive(Debug)]
 pub(crate) struct SendBuffer {
     socket: Writer,
@@ -74,6 +77,7 @@ pub(crate) struct SendBuffer {
     emptied: Notify,
 }
 
+/// The frames that the socket has not taken yet.
 #[derive(Debug)]
 struct Buffer {
     framing: Framing,
@@ -89,6 +93,7 @@ struct Buffer {
 }
 
 impl SendBuffer {
+    /// An empty buffer for this socket. `memory` is the budget from which unread bytes are taken.
     pub(crate) fn new(socket: Writer, framing: Framing, max_frame_bytes: usize, memory: &Arc<Budget>) -> Self {
         let memory = memory.overdraw(0);
         let bytes = Vec::new();
@@ -102,7 +107,12 @@ impl SendBuffer {
         lock(&self.buffer).framing = framing;
     }
 
-    /// Puts a frame into the buffer, and has it written. If it is refused, nothing of it is sent.
+    /// Puts a frame into the buffer, and has it written: at the end of the batch, at once, or, for
+    /// [`FrameClass::RequestBesideOthers`], by the task. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// Why the frame was refused; then nothing of it is sent.
     pub(crate) fn put(
         self: &Arc<Self>,
         class: FrameClass,
@@ -120,7 +130,8 @@ impl SendBuffer {
         Ok(())
     }
 
-    /// Writes as much as the socket takes now. Returns `WouldBlock` if something is left; then the task has to be woken.
+    /// Writes as much as the socket takes now. Returns `WouldBlock` if something is left; then the task has to be
+    /// woken. `Ok` also if the connection is closed.
     fn write(&self) -> io::Result<()> {
         let mut buffer = lock(&self.buffer);
         if buffer.unread() > 0 && !buffer.is_closed {
@@ -144,7 +155,8 @@ impl SendBuffer {
         Ok(())
     }
 
-    /// The task that writes what the socket did not take at once. It never ends, and has to be aborted.
+    /// The task that writes what the socket did not take at once. It never ends;
+    /// [`Connection::close`](super::Connection::close) aborts it.
     pub(crate) async fn run(self: Arc<Self>) {
         loop {
             self.left.notified().await;

@@ -18,7 +18,7 @@ use crate::lock::lock;
 use crate::topic::{ModuleTopic, RequestInfo};
 use crate::topic_kind::TopicKind;
 
-/// A request that this connection no longer accepts, and its [`ReplyTo`]: both for another process.
+/// A request that the connection did not take, and its [`ReplyTo`]: both for another process.
 pub(crate) type NotAccepted<T> = Box<(T, ReplyTo)>;
 
 /// The result of a health check.
@@ -26,7 +26,7 @@ pub(crate) enum HealthCheckResult {
     Replied(Object<'static>),
     /// The module's reply can't be read; the text says why.
     Unreadable(String),
-    /// There is no reply, or the module replied with an error.
+    /// There is no reply, none in time (`DEADLINE_EXCEEDED`), or the module replied with an error.
     Failed(CallError),
 }
 
@@ -77,7 +77,9 @@ impl Connection {
         }
     }
 
-    /// Sends a request of the host itself, and waits for its result. After the timeout the result is `DEADLINE_EXCEEDED`.
+    /// Sends a request of the host itself, and waits for its result. After the timeout the result is the error
+    /// `DEADLINE_EXCEEDED`; `Duration::MAX` is no timeout. [`CallError::Gone`] if the connection takes no such request,
+    /// or ends.
     pub(crate) async fn ask(
         self: &Arc<Self>,
         request: HostRequest<'_>,
@@ -87,7 +89,8 @@ impl Connection {
         self.ask_for(request, timeout, CallError::of).await.unwrap_or_else(gone)
     }
 
-    /// Sends a health check, waits for the reply, and records whether it says that the module is ready.
+    /// Sends a health check, waits for the reply, and records whether it says that the module is ready. A reply whose
+    /// `ready` is not a boolean is unreadable.
     pub(crate) async fn check_health(self: &Arc<Self>, timeout: Duration) -> HealthCheckResult {
         let checked = |result: CallResult<'_>| match result {
             CallResult::Unreadable(error) => HealthCheckResult::Unreadable(error.to_owned()),
@@ -176,6 +179,8 @@ impl Connection {
         }
     }
 
+    /// Puts the frame of a request into the send buffer. `beside_others` is whether the module has other requests, so
+    /// that the frame may wait a moment.
     fn put(
         &self,
         id: u64,
@@ -244,7 +249,7 @@ impl Connection {
         }
     }
 
-    /// Sends the module a frame that has no reply, as an event.
+    /// Sends the module a frame that has no reply, in the class of events. The error is why it was not sent.
     pub(crate) fn notify(&self, body: HostFrame<'_>) -> Result<(), Refused> {
         self.send_buffer.put(FrameClass::Event, &Frame { id: None, body }, &mut WriteBatch::none())
     }
@@ -260,7 +265,8 @@ impl Connection {
     }
 }
 
-/// The body of a `handle` or `event` frame.
+/// The body of a `handle` or `event` frame. Its timestamp is the current time, in Unix seconds; its `ttl_ms` is what is
+/// left of the deadline, rounded up.
 fn handle<'m>(envelope: &'m Envelope<'_>, traceparent: Option<String>, now: Instant) -> Handle<'m> {
     // Rounded up, so that less than a millisecond is not 0.
     let remaining_ms =

@@ -31,7 +31,7 @@ impl From<tokio::net::UnixStream> for ModuleSocket {
     }
 }
 
-/// The reading half.
+/// The reading half. It is read by one task alone.
 #[derive(Debug)]
 pub(super) enum Reader {
     /// tokio registers a pipe for one direction alone; for a socket it has no such type.
@@ -40,7 +40,7 @@ pub(super) enum Reader {
     Simulated(simulation::ReadEnd),
 }
 
-/// The writing half.
+/// The writing half. Any thread may write, one at a time.
 #[derive(Debug)]
 pub(super) enum Writer {
     Unix(UnixStream),
@@ -48,6 +48,8 @@ pub(super) enum Writer {
     Simulated(simulation::WriteEnd),
 }
 
+/// Splits a connected socket into its halves. Fails if its file descriptor can't be duplicated or registered, such as
+/// when the process has too many open files.
 pub(super) fn split(socket: impl Into<ModuleSocket>) -> io::Result<(Reader, Writer)> {
     match socket.into() {
         ModuleSocket::Unix(socket) => {
@@ -73,7 +75,8 @@ impl AsyncRead for Reader {
 }
 
 impl Writer {
-    /// Writes as many of the bytes as the socket takes now, without blocking, and returns their number; `WouldBlock` if it takes none.
+    /// Writes as many of the bytes as the socket takes now, without blocking, and returns their number. The error is
+    /// `WouldBlock` if it takes none; any other means that the module has closed its socket.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut socket = match self {
             Self::Unix(socket) => socket,
@@ -88,7 +91,8 @@ impl Writer {
         }
     }
 
-    /// Calls `write` each time the socket takes more, until it returns something else than `WouldBlock`.
+    /// Calls `write` each time the socket takes more, until it returns something else than `WouldBlock`. If the runtime
+    /// ends before, closes the connection.
     pub(super) async fn finish(&self, write: impl Fn() -> io::Result<()>) {
         let whole = match self {
             Self::Unix(socket) => socket,
@@ -111,7 +115,7 @@ impl Writer {
     }
 }
 
-/// Like [`Writer::finish`], by trying again and again, since there is no file descriptor to register.
+/// Like [`Writer::finish`], but calls `write` every 10 ms, since there is no file descriptor to register.
 async fn finish_by_retrying(write: impl Fn() -> io::Result<()>) {
     while write().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
         tokio::time::sleep(RETRY_INTERVAL).await;

@@ -1,4 +1,4 @@
-//! Claims the path of a control socket for this host, before anything is built or started.
+//! Claims the path of a control socket for this host, before anything is built or started, and then makes the socket.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::os::unix::fs::{
@@ -14,7 +14,7 @@ use tokio::net::UnixListener;
 use crate::control::server::{BoundSocket, Control};
 use crate::control_lock::lock_path;
 
-/// Why a host can't have its control socket.
+/// Why a host can't have its control socket. Nothing that others use was changed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ControlError {
@@ -23,7 +23,7 @@ pub enum ControlError {
         /// The path of the socket.
         path: PathBuf,
     },
-    /// The directory belongs to another user, or others may write to it.
+    /// The socket's directory belongs to another user, or others may write to it.
     NotPrivate {
         /// The directory.
         dir: PathBuf,
@@ -83,7 +83,7 @@ impl fmt::Display for ControlError {
 impl std::error::Error for ControlError {}
 
 /// The right to the path of a control socket. No other host can claim the path until this, or the [`Control`] that
-/// [`listen`](Self::listen) makes of it, is dropped.
+/// [`listen`](Self::listen) makes of it, is dropped. The lock file stays.
 #[derive(Debug)]
 pub struct Claim {
     path: PathBuf,
@@ -100,8 +100,8 @@ enum Claimed {
 }
 
 impl Claim {
-    /// Takes over a listening socket that a service manager has made. `wanted` is the path at which the host is to listen;
-    /// `None` accepts any.
+    /// Takes over a listening socket that a service manager has made. `wanted` is the path at which the host is to
+    /// listen; `None` accepts any. The paths are compared as they are written.
     ///
     /// # Errors
     ///
@@ -185,8 +185,8 @@ impl Claim {
     }
 }
 
-/// Checks that there is nothing at the path, or only a socket of this user on which no process listens. Anything else was
-/// not made by a host, or is in use.
+/// Checks that there is nothing at the path, or only a socket of this user on which no process listens. Anything else
+/// was not made by a host, or is in use: [`ControlError::Occupied`] or [`ControlError::InUse`].
 fn check_place(path: &Path) -> Result<(), ControlError> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
     let is_ours = metadata.file_type().is_socket() && metadata.uid() == rustix::process::geteuid().as_raw();

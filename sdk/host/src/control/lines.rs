@@ -13,8 +13,8 @@ use crate::budget::{Budget, Reservation};
 use crate::call_error::ErrorReply;
 use crate::control::ControlReply;
 
-/// The longest request, in bytes: room for a frame of the default size in base64. A longer one is refused with
-/// `RESOURCE_EXHAUSTED`.
+/// The longest request, in bytes without the line end: room for a frame of the default size in base64. A longer one is
+/// refused with `RESOURCE_EXHAUSTED`.
 const MAX_LINE_BYTES: usize = 24 * 1024 * 1024;
 /// The first bytes of each request and reply, up to this number, do not count for the limit of all lines together, so that
 /// a busy host still answers small requests, such as for its status or to stop.
@@ -22,14 +22,17 @@ pub(super) const FREE_LINE_BYTES: usize = 64 * 1024;
 /// The time between two looks whether a client that sends no more has closed its connection.
 const HANG_UP_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A request as it was read, with the memory that it has reserved.
+/// A request as it was read, with the memory that it has reserved. The memory is kept until the request is served.
 pub(super) struct RequestLine {
+    /// The line, without its line end.
     pub(super) line: Vec<u8>,
+    /// The memory of the line beyond [`FREE_LINE_BYTES`].
     pub(super) held: Reservation,
 }
 
 /// Reads the request, which is the first line; anything after it is ignored. Returns `None` if the client closes the
-/// connection first, and the reply with the refusal if the line is too long or takes too much memory.
+/// connection first, and the reply with the refusal (`RESOURCE_EXHAUSTED`) if the line is too long or takes too much
+/// memory. Has no timeout.
 pub(super) async fn read_line(
     reader: &mut BufReader<OwnedReadHalf>,
     lines: &Arc<Budget>,
@@ -61,7 +64,8 @@ pub(super) fn too_much() -> ControlReply {
     ErrorReply::new(code::RESOURCE_EXHAUSTED.to_owned(), message, Value::Null, true).into()
 }
 
-/// Waits until the client has closed its connection. One that has only closed its sending side may still read.
+/// Waits until the client has closed its connection. One that has only closed its sending side may still read, and is
+/// waited for.
 pub(super) async fn hung_up(mut reader: BufReader<OwnedReadHalf>) {
     let mut rest = [0; 64];
     while matches!(reader.read(&mut rest).await, Ok(1..)) {}
@@ -71,7 +75,8 @@ pub(super) async fn hung_up(mut reader: BufReader<OwnedReadHalf>) {
     }
 }
 
-/// Writes a line with a [`ControlReply::Data`]. It fails if the client is gone.
+/// Writes a line with a [`ControlReply::Data`]. The error, `CANCELLED`, is that the client is gone; it ends the
+/// request.
 pub(super) async fn data(writer: &mut OwnedWriteHalf, data: &(impl Serialize + Sync)) -> Result<(), ControlReply> {
     /// Is serialized like [`ControlReply::Data`], but borrows.
     #[derive(Serialize)]
@@ -90,11 +95,14 @@ pub(super) fn answer_line(answer: &Object<'_>) -> Vec<u8> {
     line
 }
 
+/// Writes a reply as one line. The error is as for [`write_line`].
 pub(super) async fn write(writer: &mut OwnedWriteHalf, reply: &(impl Serialize + Sync)) -> Result<(), ControlReply> {
     let line = serde_json::to_vec(reply).map_err(|error| refusal(code::INTERNAL, &error.to_string()))?;
     write_line(writer, line).await
 }
 
+/// Writes a line of JSON, to which this adds the line end. Waits while the client does not read. The error,
+/// `CANCELLED`, is that the client is gone.
 pub(super) async fn write_line(writer: &mut OwnedWriteHalf, mut line: Vec<u8>) -> Result<(), ControlReply> {
     line.push(b'\n');
     // If this fails, the client is gone, and the error ends the request without being sent.

@@ -1,11 +1,12 @@
 //! The control socket of a running host, by which the command `ixt` and other programs talk to it.
 //!
 //! A connection carries one request: one line of JSON, a [`ControlCommand`], of at most 24 MiB, which has to arrive within 10 s. The
-//! host replies with lines of JSON, each a [`ControlReply`], of which the last is `done` or `error`, and closes the connection. A client
-//! that closes its connection cancels its request.
+//! host replies with lines of JSON, each a [`ControlReply`], of which the last is `done` or `error`, and closes the connection. (After a
+//! request to stop the host it only closes it.) A client that closes its connection cancels its request, except for a restart or a stop
+//! that has begun.
 //!
-//! Only processes of the user who runs the host can connect. A process that descends from a module of this host may do what that module
-//! may do over its own socket; everything else is `PERMISSION_DENIED`.
+//! Only processes of the user who runs the host are served; the connections of others are closed without a reply. A process that descends
+//! from a module of this host may do what that module may do over its own socket; everything else is `PERMISSION_DENIED`.
 //!
 //! `claim` takes the path of the socket, `server` accepts connections, `session` serves one of them, `lines` reads and writes its lines,
 //! `peer` finds out which process is at its other end.
@@ -32,13 +33,15 @@ use crate::status::ModuleStatus;
 pub use claim::{Claim, ControlError};
 pub use server::Control;
 
-/// A request to a running host. Bytes are base64 text, times are in milliseconds. "Sends back" below means
-/// [`ControlReply::Data`]. A `module` is the name of one; if the host has no such module, the error is `NOT_FOUND`.
+/// A request to a running host. Bytes are base64 text, durations are in milliseconds. "Sends back" below means
+/// [`ControlReply::Data`]. A `module` is the name of one; if the host has no such module, the error is `NOT_FOUND`. A
+/// request that can't be read, or that this version does not know, is `UNIMPLEMENTED`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ControlCommand {
-    /// Call a service. Sends back the reply of the module, a JSON object. The errors are those of [`Host::call`](crate::Host::call), and
-    /// `INVALID_INPUT` if the payload is not a JSON object although the service takes one.
+    /// Call a service. Sends back the reply of the module, a JSON object. The errors are those of
+    /// [`Host::call`](crate::Host::call), where [`CallError::Gone`](crate::CallError::Gone) is `UNAVAILABLE`; and
+    /// `INVALID_INPUT` if the payload is not base64, or not a JSON object although the service takes one.
     Call {
         /// The topic.
         topic: String,
@@ -51,7 +54,7 @@ pub enum ControlCommand {
         #[serde(default)]
         ttl_ms: Option<u64>,
     },
-    /// Publish an event. Sends back nothing.
+    /// Publish an event. Sends back nothing; `done` comes when the bus has accepted the event.
     Publish {
         /// The topic.
         topic: String,
@@ -63,15 +66,16 @@ pub enum ControlCommand {
     /// Lines of the log. Sends back a [`Record`] for each.
     Logs(LogQuery),
     /// Reload a module and replace its processes: see [`Host::reload`](crate::Host::reload). Sends back each
-    /// [`Notice`](crate::Notice) as it comes. If the connection is closed while the module is loaded or built, nothing has changed.
+    /// [`Notice`](crate::Notice) as it comes. If the connection is closed while the module is loaded or built, nothing
+    /// has changed; afterwards the restart goes on.
     Restart {
         /// The module.
         module: String,
-        /// Whether to build the module's program before.
+        /// Whether to build the module's program before. If false, the program of an earlier build is used.
         build: bool,
     },
-    /// Shut down a module, or the host. For a module `done` comes when its processes have ended. For the host no last line comes: the
-    /// connection closes when the host has ended.
+    /// Shut down a module, or the host. For a module `done` comes when its processes have ended. For the host no last
+    /// line comes: the connection closes when the host has ended. Closing the connection does not stop the shutdown.
     Stop {
         /// The module; `None`: the host with all of its modules.
         module: Option<String>,
@@ -91,7 +95,7 @@ pub enum ControlCommand {
         key: String,
         /// The value, in base64.
         value: String,
-        /// After this time the key expires. `None`: never.
+        /// After this time the key expires; 0: at once. `None`: never.
         ttl_ms: Option<u64>,
         /// Write only if the key has this revision, or, with 0, if it does not exist; otherwise the error is `ABORTED`. `None`: write in
         /// any case.
@@ -103,10 +107,12 @@ pub enum ControlCommand {
         module: String,
         /// The key.
         key: String,
-        /// Remove only if the key has this revision; otherwise the error is `ABORTED`. `None`: remove in any case.
+        /// Remove only if the key has this revision, or, with 0, if it does not exist; otherwise the error is
+        /// `ABORTED`. `None`: remove in any case.
         expected_revision: Option<u64>,
     },
-    /// List keys. Sends back each key in a line, sorted by their bytes.
+    /// List keys. Sends back each key in a line, sorted by their bytes. Keys that are written or removed meanwhile may
+    /// or may not be among them.
     KvList {
         /// The module.
         module: String,
@@ -133,17 +139,18 @@ pub enum ControlCommand {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogQuery {
-    /// How many of the kept lines that satisfy the conditions to send back at most: the latest ones. 0: none of them.
+    /// How many of the kept lines that satisfy the conditions to send back at most: the latest ones. 0: none of them. A
+    /// larger number than there are is all of them.
     pub last: usize,
     /// Whether to send back new lines too, until the client closes the connection.
     pub follow: bool,
     /// Only lines of the module with this name, and of the host about it. It is an error (`NOT_FOUND`) if there is no such module.
     #[serde(default)]
     pub module: Option<String>,
-    /// Only lines of this level and more severe ones.
+    /// Only lines of this level and more severe ones: `warn` stands for `warn` and `error`.
     #[serde(default)]
     pub level: Option<LogLevel>,
-    /// Only lines whose trace id begins with this.
+    /// Only lines whose trace id begins with this text.
     #[serde(default)]
     pub trace: Option<String>,
     /// Only lines that the host has received at this time or later. In JSON it is text in RFC 3339.
@@ -152,7 +159,7 @@ pub struct LogQuery {
 }
 
 impl LogQuery {
-    /// Whether a line satisfies all conditions.
+    /// Whether a line satisfies all conditions but `last`.
     pub(crate) fn takes(&self, record: &Record) -> bool {
         self.level.is_none_or(|level| record.level >= level)
             && self.since.is_none_or(|since| record.time >= since)
@@ -192,7 +199,8 @@ pub enum ControlReply {
     Done,
     /// The last line of a request that has failed. Data may have come before.
     Error {
-        /// What kind of failure it is, such as `NOT_FOUND`.
+        /// What kind of failure it is, such as `NOT_FOUND`: one of [`ixt_protocol::code`], or, for a call, any code of
+        /// a module.
         code: String,
         /// What went wrong, for people.
         message: String,
@@ -216,11 +224,11 @@ impl From<ErrorReply> for ControlReply {
 pub struct HostStatus {
     /// The host's process id.
     pub pid: u32,
-    /// The version of the host.
+    /// The version of the crate `ixt-host` that the host is built with.
     pub version: String,
     /// For how many seconds its control socket has been open.
     pub seconds: f64,
-    /// The status of its modules, in the order in which they were added.
+    /// The status of its modules, in the order in which they were added to the host.
     pub modules: Vec<ModuleStatus>,
 }
 

@@ -12,7 +12,7 @@ use crate::processes::ancestry::{ProcessStat, ancestry, describe, is_available};
 use crate::release::Release;
 use crate::replica::Replica;
 
-/// How many times to look at a process's parents at most, until two looks in a row agree.
+/// How often to look at a process's parents at most, until two looks in a row agree.
 const ATTEMPTS: usize = 5;
 
 /// The process at the other end of a connection.
@@ -58,7 +58,8 @@ impl ControlPeer {
         }
     }
 
-    /// Checks that the process may make this request. The error is a sentence with the reason, which the client gets.
+    /// Checks that the process may make this request. The error is a sentence with the reason, which the client gets
+    /// with the code `PERMISSION_DENIED`.
     pub(super) fn may(&self, command: &ControlCommand) -> Result<(), String> {
         let release = match self {
             Self::Operator => return Ok(()),
@@ -99,7 +100,8 @@ impl ControlPeer {
     }
 }
 
-/// The process and its parents, when two looks in a row have agreed: when a parent ends, its child gets another one.
+/// The process and its parents, once two looks in a row have agreed, or as the last of [`ATTEMPTS`] looks has found
+/// them: when a parent ends, its child gets another one.
 fn settled(pid: u32) -> io::Result<Vec<ProcessStat>> {
     let mut chain = ancestry(pid)?;
     for _ in 1..ATTEMPTS {

@@ -1,4 +1,5 @@
 //! The listening control socket: accepts connections, and runs a [`ControlSession`] for each.
+//! [`Claim::listen`](crate::control::Claim::listen) in `claim.rs` makes the socket.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
@@ -16,18 +17,24 @@ use crate::control::peer::ControlPeer;
 use crate::control::session::ControlSession;
 use crate::host::Host;
 
-/// How many bytes the requests and replies of all connections may take together, while they are read, worked on or written.
-/// It is a part of the host's memory; beyond it requests are refused with `RESOURCE_EXHAUSTED`.
+/// How many bytes the requests and replies of all connections may take together, while they are read, worked on or
+/// written; the first 64 KiB of each do not count. It is a part of the host's memory; beyond it requests are refused
+/// with `RESOURCE_EXHAUSTED`.
 const LINES_BYTES: usize = 64 * 1024 * 1024;
 
-/// A listening control socket. The socket is removed when this is dropped, unless a service manager has handed it over.
+/// A listening control socket, from [`Claim::listen`](crate::control::Claim::listen). The socket is removed when this
+/// is dropped, unless a service manager has handed it over. Requests are served only while [`serve`](Self::serve) is
+/// polled.
 #[derive(Debug)]
 pub struct Control {
+    /// The path of the socket, as it was given or handed over.
     pub(super) path: PathBuf,
     pub(super) listener: UnixListener,
     /// `None` if a service manager has made the socket.
     pub(super) made: Option<BoundSocket>,
+    /// Set once a client has asked to stop the host.
     pub(super) stop: Arc<SetOnce<()>>,
+    /// When the socket began to listen.
     pub(super) started: Instant,
 }
 
@@ -36,6 +43,7 @@ pub struct Control {
 pub(super) struct BoundSocket {
     /// The device and inode of the socket: another file at its path is not removed.
     pub(super) inode: (u64, u64),
+    /// The lock file, locked until this is dropped: see `control_lock`.
     pub(super) _lock: File,
 }
 
@@ -52,8 +60,9 @@ impl Control {
         self.stop.wait().await;
     }
 
-    /// Accepts connections for as long as the future is polled, and spawns a task for each. Never completes. Keep polling
-    /// it while the host shuts down, so that clients get answers; their calls then fail with `UNAVAILABLE`.
+    /// Accepts connections for as long as the future is polled, and spawns a task for each; these go on if the future
+    /// is dropped. Never completes: if no connection can be accepted, it logs that and tries again. Keep polling it
+    /// while the host shuts down, so that clients get answers; their calls then fail with `UNAVAILABLE`.
     pub async fn serve(&self, host: &Host) {
         if self.made.is_some() {
             host.has_control(&self.path);
@@ -91,7 +100,7 @@ impl Control {
     }
 }
 
-/// Refuses a connection, since the host is working on the requests of as many as it serves.
+/// Refuses a connection with `RESOURCE_EXHAUSTED`, since the host is working on the requests of as many as it serves.
 fn refuse(stream: &UnixStream) {
     let reply = refusal(code::RESOURCE_EXHAUSTED, "the host serves as many connections as it can: try again later");
     if let Ok(mut line) = serde_json::to_vec(&reply) {

@@ -29,14 +29,16 @@ use crate::kv::{Change, Entry, KvError, MAX_PAGE_KEYS, SetOptions, check_prefix}
 use crate::module::Module;
 use crate::release::Notice;
 
-/// One connection of the control socket.
+/// One connection of the control socket, with its one request.
 pub(super) struct ControlSession {
     pub(super) host: Host,
+    /// The process at the other end, which decides what the request may do.
     pub(super) peer: ControlPeer,
     /// Set when a client asks to stop the host.
     pub(super) stop: Arc<SetOnce<()>>,
     /// When the control socket began to listen.
     pub(super) started: Instant,
+    /// The connection's place among those that may be open.
     pub(super) permit: ConnectionPermit,
     /// The memory for the requests and replies of all connections.
     pub(super) lines: Arc<Budget>,
@@ -44,7 +46,7 @@ pub(super) struct ControlSession {
 
 impl ControlSession {
     /// Reads the request, serves it, and writes the last line. Ends early if the client closes the connection, or the
-    /// connection has to make room for another one.
+    /// connection has to make room for another one; what the request was waiting for is then dropped.
     pub(super) async fn run(self, stream: UnixStream) {
         let (reader, mut writer) = stream.into_split();
         let mut reader = BufReader::new(reader);
@@ -72,13 +74,13 @@ impl ControlSession {
         let _ = timeout(CLIENT_TIMEOUT, write(&mut writer, &last)).await;
     }
 
-    /// Writes one of many lines. There is no timeout, but if the client does not read it, the connection may be closed to
-    /// make room for another one.
+    /// Writes one of many lines. There is no timeout, but while the client does not read it, the connection may be
+    /// closed to make room for another one.
     async fn part(&self, writer: &mut OwnedWriteHalf, part: &(impl Serialize + Sync)) -> Result<(), ControlReply> {
         self.permit.while_sending(data(writer, part)).await
     }
 
-    /// Parses and serves the request. Returns the last line.
+    /// Parses and serves the request. Returns the last line; `UNIMPLEMENTED` if the request can't be parsed.
     async fn answer(&self, RequestLine { line, held }: RequestLine, writer: &mut OwnedWriteHalf) -> ControlReply {
         let command = serde_json::from_slice::<ControlCommand>(&line);
         drop(line);
@@ -100,7 +102,7 @@ impl ControlSession {
         }
     }
 
-    /// Serves a request. Writes the lines with data; the error is the last line.
+    /// Serves a request, if the peer may make it. Writes the lines with data; the error is the last line.
     async fn command(&self, command: ControlCommand, writer: &mut OwnedWriteHalf) -> Result<(), ControlReply> {
         let host = &self.host;
         self.peer.may(&command).map_err(|reason| refusal(code::PERMISSION_DENIED, &reason))?;
@@ -195,7 +197,8 @@ impl ControlSession {
         }
     }
 
-    /// Reloads a module. Writes each notice; reports of mistakes are logged too.
+    /// Reloads a module. Writes each notice; reports of mistakes are logged too. If the client does not read a notice
+    /// within [`CLIENT_TIMEOUT`], the request ends with `CANCELLED`; a restart that has begun goes on.
     async fn restart(&self, module: &str, build: bool, writer: &mut OwnedWriteHalf) -> Result<(), ControlReply> {
         let (sender, mut notices) = mpsc::unbounded_channel();
         let notify = move |notice: Notice| {
@@ -248,18 +251,21 @@ impl ControlSession {
         Ok(())
     }
 
-    /// Reserves memory for a reply of this many bytes, until the client has read it. Fails if there is too little.
+    /// Reserves memory for a reply of this many bytes, to be kept until it is written. The first [`FREE_LINE_BYTES`]
+    /// are free. The error is `RESOURCE_EXHAUSTED`, if there is too little memory.
     fn hold(&self, bytes: usize) -> Result<Reservation, ControlReply> {
         self.lines.take(bytes.saturating_sub(FREE_LINE_BYTES)).ok_or_else(too_much)
     }
 
-    /// Writes a line for which the client has [`CLIENT_TIMEOUT`]. Fails if it has not read the line by then.
+    /// Writes a line for which the client has [`CLIENT_TIMEOUT`]. The error is `CANCELLED`, if the client has not read
+    /// the line by then or is gone.
     async fn last(&self, write: impl Future<Output = Result<(), ControlReply>>) -> Result<(), ControlReply> {
         let late = || refusal(code::CANCELLED, "the reply was not read in time");
         self.permit.while_sending(timeout(CLIENT_TIMEOUT, write)).await.unwrap_or_else(|_| Err(late()))
     }
 
-    /// Calls a service for the client, and checks the payload before as far as possible.
+    /// Calls a service for the client, after a check of the payload as far as that is possible without the module's
+    /// code.
     async fn call(&self, topic: &str, payload: &[u8], options: CallOptions) -> Result<Object<'static>, ControlReply> {
         let provides =
             |module: &Arc<Module>| module.manifest().services.iter().any(|service| service.topic.as_str() == topic);
@@ -298,6 +304,7 @@ fn bytes(base64: String) -> Result<Vec<u8>, ControlReply> {
     decode_base64(&base64).map_err(|error| refusal(code::INVALID_INPUT, &error.to_string()))
 }
 
+/// The last line for an error of a call; [`CallError::Gone`] becomes `UNAVAILABLE`, retryable.
 fn call_error(error: CallError) -> ControlReply {
     match error {
         CallError::Replied(reply) => reply.into(),

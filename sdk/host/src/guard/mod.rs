@@ -1,11 +1,12 @@
 //! The guard: a small process beside each host. If the host is killed, the guard ends the processes that the host has
 //! started.
 //!
-//! It reads messages from a pipe, its stdin. When the pipe closes, because the host has ended in whatever way, it waits
-//! for the processes that are left, sends SIGTERM and then SIGKILL, and removes the host's sockets. The guard is [`run`]
-//! in a program that [`Settings::guard`](crate::Settings::guard) names, or else a shell script that does the same, except
-//! that it leaves the control socket (the next host with the same path removes it). If the guard ends before its host,
-//! the host starts another one.
+//! It reads messages from a pipe, its stdin. When the pipe closes, because the host has ended, it waits for the
+//! processes that are left, sends SIGTERM and then SIGKILL, and removes the host's sockets. The guard is [`run`] in a
+//! program that [`Settings::guard`](crate::Settings::guard) names, or else a shell script that does the same, with two
+//! exceptions: it leaves the control socket (the next host with the same path removes it), and sends SIGTERM only to
+//! process groups and to processes with the host's id in their environment. If the guard ends before its host, the host
+//! starts another one.
 
 mod program;
 
@@ -30,30 +31,33 @@ use crate::program::Program;
 
 pub use program::run;
 
+/// The guard of a host without [`Settings::guard`](crate::Settings::guard). Its arguments are the two graces, in tenths
+/// of a second, rounded up.
 const SCRIPT: &str = include_str!("script.sh");
 
-/// How many bytes an empty pipe takes for certain, even if no process reads it.
+/// How many bytes an empty pipe surely takes, even if no process reads it.
 const PIPE_BYTES: usize = 4096;
 
 /// How long the guard has to take a message. A guard that has not by then is killed and replaced.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The pause before a guard that has ended is replaced.
+/// The pause before a guard that has ended is replaced. A guard that can't be started is tried again after ten times
+/// this.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A message to the guard: a line of text on the pipe.
+/// A message to the guard: a line of text on the pipe. The guard collects them, and acts only when the pipe closes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum GuardMessage {
-    /// The host has started this process group.
+    /// The host has started the process group with this id.
     Group(i32),
-    /// No process of this group is left.
+    /// No process of the group is left: the guard forgets it, since its id may be reused.
     Ended(i32),
-    /// The host's random id: `IXT_HOST_ID` in the environment of each process that it starts.
+    /// The host's random id: `IXT_HOST_ID` in the environment of each process of a module.
     Host(String),
     /// The directory of the host's sockets for modules.
     Sockets(PathBuf),
-    /// The directory of the cgroup of everything that the host starts.
+    /// The directory of the cgroup of all processes of modules.
     Cgroup(PathBuf),
-    /// The absolute path of the control socket.
+    /// The absolute path of the control socket, which the guard removes. The script ignores this message.
     Control(PathBuf),
 }
 
@@ -71,7 +75,7 @@ impl fmt::Display for GuardMessage {
 }
 
 impl GuardMessage {
-    /// Parses a line, without its line end. `None` for anything else than a message, which the guard ignores.
+    /// Parses a line, without its line end. `None` for anything but a message; the guard ignores that.
     fn read(line: &str) -> Option<Self> {
         let (what, value) = line.split_once(' ')?;
         Some(match what {
@@ -86,7 +90,8 @@ impl GuardMessage {
     }
 }
 
-/// The host's end of the pipe to its guard. Cheap to clone. A [`Loader`](crate::Loader) gets one, to pass it to
+/// The host's end of the pipe to its guard; clones are cheap. The guard begins its work when the last clone is dropped
+/// or the host's process ends. A [`Loader`](crate::Loader) gets one with its request, to pass it to
 /// [`Builds::guarded_by`](crate::Builds::guarded_by), so that a build is ended too if the host is killed.
 #[derive(Debug, Clone)]
 pub struct Guard(mpsc::UnboundedSender<GuardMessage>);
@@ -100,8 +105,8 @@ struct GuardCommand {
 }
 
 impl GuardCommand {
-    /// Starts a guard with these messages in its pipe. The first of them are there before it starts, so that it knows
-    /// them even if the host ends at this moment.
+    /// Starts a guard with these messages in its pipe. The first 4 KiB of them are there before it starts, so that it
+    /// knows them even if the host ends at this moment.
     fn start(&self, messages: &[u8]) -> io::Result<(Child, Sender)> {
         let (stdin, mut pipe) = io::pipe()?;
         let (first, rest) = messages.split_at(messages.len().min(PIPE_BYTES));
@@ -146,9 +151,13 @@ fn millis(duration: Duration) -> String {
 }
 
 impl Guard {
-    /// Starts the guard, and a task that replaces it whenever it ends before the last clone of this is dropped. `graces`
-    /// are the shutdown grace and the exit grace, `entries` the first messages. Fails if the first guard can't be
-    /// started; that a later one can't is logged, and it is tried again each second.
+    /// Starts the guard, and a task that replaces it when it ends before the last clone of this is dropped. `program`
+    /// is that of [`Settings::guard`](crate::Settings::guard); `None`: the script. `graces` are the shutdown grace and
+    /// the exit grace, `entries` the first messages. To be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the first guard can't be started. If a later one can't, that is logged, and it is tried again each second.
     pub(crate) fn start(
         program: Option<Program>,
         graces: [Duration; 2],
@@ -170,7 +179,8 @@ impl Guard {
         (Self(sender), lines)
     }
 
-    /// Sends a message to the guard, and to each guard that replaces it. Never waits.
+    /// Sends a message to the guard, and to each guard that replaces it. Never waits. The message is lost if the host's
+    /// runtime has ended.
     pub(crate) fn tell(&self, entry: GuardMessage) {
         let _ = self.0.send(entry);
     }
@@ -186,7 +196,8 @@ impl Guard {
     }
 }
 
-/// The task that runs a guard, passes on the messages, and replaces it when it ends, until all senders are dropped.
+/// The task that runs a guard, passes on the messages, and replaces the guard when it ends, until all senders are
+/// dropped. `first` is the guard that runs; `others` are the messages that every guard gets, without process groups.
 async fn keep(
     plan: GuardCommand,
     first: (Child, Sender),

@@ -1,4 +1,5 @@
-//! The guard as a function, which a program calls.
+//! The guard as a function, for a program that [`Settings::guard`](crate::Settings::guard) names. `script.sh` does the
+//! same without such a program.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -19,16 +20,17 @@ use crate::{control_lock, socket};
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Runs as the guard of a host. The program that [`Settings::guard`](crate::Settings::guard) names calls this, with the
-/// times that the host has passed to it. Reads the host's messages from stdin until stdin closes, because the host has
-/// ended. Then waits `shutdown_grace` for the processes that the host has started to end by themselves, sends SIGTERM,
-/// waits `exit_grace`, sends SIGKILL, and removes the host's sockets. Returns when all of that is done; at once if nothing
-/// is left.
+/// times that the host has passed to it in milliseconds. Reads the host's messages from stdin until stdin closes,
+/// because the host has ended. Then waits up to `shutdown_grace` for the processes that the host has started to end by
+/// themselves, sends SIGTERM, waits up to `exit_grace`, sends SIGKILL, and removes the host's sockets. Blocks until all
+/// of that is done; each wait ends when no process is left.
 ///
 /// Ignores SIGINT, SIGTERM, SIGHUP and SIGPIPE in this process, and changes its working directory to `/`.
 ///
 /// # Errors
 ///
-/// If stdin can't be read, or no runtime for signals can be made.
+/// If stdin can't be read or is not UTF-8, or no runtime for signals can be made. Then no process is ended, and no
+/// socket removed.
 pub fn run(shutdown_grace: Duration, exit_grace: Duration) -> io::Result<()> {
     ignore_signals()?;
     // Otherwise the file system of the host's working directory could not be unmounted.
@@ -56,7 +58,7 @@ fn ignore_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// What the guard knows of the host, by its messages.
+/// What the guard knows of the host, by its messages. What was not sent is empty or `None`.
 #[derive(Default)]
 struct Inventory {
     groups: BTreeSet<i32>,
@@ -78,7 +80,7 @@ impl Inventory {
         }
     }
 
-    /// Ends the processes that are left, and removes the sockets.
+    /// Ends the processes that are left, and removes the sockets. Blocks.
     fn end(self, shutdown_grace: Duration, exit_grace: Duration) {
         let mut descendants = Descendants {
             groups: self.groups.into_iter().filter_map(Pid::from_raw).collect(),
@@ -109,7 +111,8 @@ fn await_end(descendants: &mut Descendants, grace: Duration) {
     }
 }
 
-/// Removes the control socket of a host that has ended, unless another host has locked the socket's lock file.
+/// Removes the control socket of a host that has ended, unless another host has locked the socket's lock file, or there
+/// is no lock file.
 fn remove_control(path: &Path) {
     let Ok(lock) = File::options().write(true).open(control_lock::lock_path(path)) else { return };
     if lock.try_lock().is_ok() && fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {

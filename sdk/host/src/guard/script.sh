@@ -1,5 +1,5 @@
-# Does what `ixt guard` does, for hosts that have no such program: see guard/mod.rs. It leaves the control socket, though. $1 is the time
-# that the processes have to finish, $2 the time that they have after SIGTERM, both in tenths of a second.
+# Does what `guard::run` does, for hosts that have no such program: see guard/mod.rs, also for the differences. $1 is the time that the
+# processes have to finish, $2 the time that they have after SIGTERM, both in tenths of a second.
 trap '' INT TERM HUP PIPE
 cd /
 groups= id= dir= cgroup=

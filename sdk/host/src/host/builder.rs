@@ -1,4 +1,4 @@
-//! Makes a host, and starts it.
+//! Makes a host, and starts it. What a started host can do is in `mod.rs`, `calls.rs` and `reload.rs`.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -22,8 +22,9 @@ use crate::supervisor::{Supervisor, start_order};
 use crate::trace::Spans;
 use crate::{connection, file_limit};
 
-/// How many bytes may wait in a host, for all modules together: requests, events, data that modules have not read yet, and
-/// long lines at the control socket. Beyond it requests are refused and events dropped.
+/// How many bytes may wait in a host, for all modules together: requests, events, data that modules have not read yet,
+/// and long lines at the control socket. Beyond it requests are refused with `RESOURCE_EXHAUSTED`, and events are
+/// dropped.
 const MEMORY_BYTES: usize = 160 * 1024 * 1024;
 
 /// Why a host could not be made or started.
@@ -39,12 +40,14 @@ pub enum HostError {
     SameTopic {
         /// The service's topic.
         topic: String,
-        /// The names of the two modules. The first is `another host` if no module of this host provides the topic.
+        /// The names of the two modules. The first is `another host` if no other module of this host provides the
+        /// topic.
         modules: [String; 2],
     },
     /// The key-value store could not be opened.
     Kv(OpenError),
-    /// The message bus did not register a topic, for another reason than that the topic has a provider.
+    /// The message bus did not register a topic, for another reason than that the topic has a provider, such as that it
+    /// can't be reached.
     Bus {
         /// The topic of a service, or of an event that a module subscribes to.
         topic: String,
@@ -81,7 +84,8 @@ impl std::error::Error for HostError {
     }
 }
 
-/// Collects the parts of a host, and starts it. From [`Host::builder`].
+/// Collects the parts of a host, and starts it. From [`Host::builder`]. Nothing is started, opened or registered before
+/// [`start`](Self::start).
 pub struct HostBuilder {
     settings: Settings,
     modules: Vec<Deployment>,
@@ -98,11 +102,12 @@ impl HostBuilder {
         Self { settings, modules: Vec::new(), loader: None, bus, kv: None, logs, call_log, spans }
     }
 
-    /// Adds a module to run.
+    /// Adds a module to run. Modules are listed in this order; the order in which they start follows from what they
+    /// require.
     ///
     /// # Errors
     ///
-    /// [`HostError::SameName`] if a module of this name was added before.
+    /// [`HostError::SameName`] if a module of this name was added before. Then nothing has changed.
     pub fn module(&mut self, module: Deployment) -> Result<&mut Self, HostError> {
         if self.modules.iter().any(|other| other.name() == module.name()) {
             return Err(HostError::SameName { name: module.name().to_owned() });
@@ -118,8 +123,8 @@ impl HostBuilder {
         self
     }
 
-    /// Replaces the message bus, which by default is a [`LocalBus`](crate::bus::LocalBus). The host closes the bus when
-    /// it ends.
+    /// Replaces the message bus, which by default is a [`LocalBus`](crate::bus::LocalBus). The host is then the bus's
+    /// only user, and closes it when it ends. The log has no lines about calls that another bus refuses.
     pub fn bus(&mut self, bus: Arc<dyn Bus>) -> &mut Self {
         self.bus = bus;
         self
@@ -155,18 +160,18 @@ impl HostBuilder {
         &self.logs
     }
 
-    /// Registers the topics of all modules at the message bus. Then starts the modules in the background, those whose
-    /// services others require first, and returns without waiting for them: see [`Host::ready`].
+    /// Opens the store and registers the topics of all modules at the message bus. Then starts the modules in the
+    /// background, those whose services others require first, and returns without waiting for them: see
+    /// [`Host::ready`]. Opening the store blocks the thread.
     ///
     /// Raises this process's soft limit of open files to the hard limit. The processes of modules get the limit that
-    /// was set before. If the future is dropped before it completes, no process has been started, and the topics are
-    /// withdrawn.
+    /// was set before. If the future is dropped before it completes, no module has been started, and the bus is closed.
     ///
     /// # Errors
     ///
     /// [`HostError::SameTopic`] if two modules provide the same service, [`HostError::Kv`] if the store can't be
-    /// opened, [`HostError::Bus`] if the message bus does not register a topic. No process has been started then, and the
-    /// topics are withdrawn.
+    /// opened, [`HostError::Bus`] if the message bus does not register a topic. No module has been started then, and no
+    /// topic stays registered.
     ///
     /// # Panics
     ///
@@ -211,8 +216,9 @@ impl fmt::Debug for HostBuilder {
     }
 }
 
-/// Registers the topics of all modules at the bus, marks the durable events, and warns of services that a module requires
-/// and none provides. From here on calls wait in the host until processes are ready.
+/// Registers the topics of all modules at the bus, marks the durable events, and warns of services that a module
+/// requires and none provides. From here on calls wait in the host until processes are ready. After an error, the
+/// topics that were registered stay so until the bus is closed.
 async fn connect(supervisor: &Supervisor) -> Result<(), HostError> {
     for router in supervisor.modules.iter() {
         router.connect(&router.release()).await.map_err(|Unregistered { topic, error }| match error {

@@ -15,26 +15,30 @@ use crate::services::new_trace_id;
 /// Options of a [call](Host::call). The default is the lowest priority, and no `ttl`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CallOptions {
-    /// How urgent the call is. A module that handles one request at a time gets the most urgent one of its queue first.
+    /// How urgent the call is. The queue of a process that handles one request at a time, and that of the SDK, hand out
+    /// the most urgent request first.
     pub priority: Priority,
-    /// How long the caller waits. `None`: as long as the `ttl_ms` of the service in the manifest, or without a limit if
-    /// it sets none.
+    /// How long the caller waits: afterwards the call fails with `DEADLINE_EXCEEDED`. `None`: as long as the `ttl_ms`
+    /// of the service in the manifest, or without a limit if it sets none. Zero fails at once.
     pub ttl: Option<Duration>,
 }
 
 impl Host {
     /// Calls a service, and waits for the reply. Dropping the future cancels the call. `payload` is passed on as it is:
-    /// JSON for a service that declares a request type, which may be empty for an empty object. The reply is returned as
-    /// the module sent it; [`Object::read`] parses it. The caller's name is `ixt-host` with its version.
+    /// JSON for a service that declares a request type, which may be empty for an empty object. The reply is returned
+    /// as the module sent it; [`Object::read`] parses it. For the called module, the caller is `ixt-host` with its
+    /// version.
+    ///
+    /// A call waits in the host while the module is starting or restarting.
     ///
     /// # Errors
     ///
-    /// - [`CallError::Replied`] with an error of the module, or of the host: `NOT_FOUND` if no module provides the topic,
-    ///   `UNAVAILABLE` if the module was stopped or keeps failing, `DEADLINE_EXCEEDED` if the timeout is over,
-    ///   `RESOURCE_EXHAUSTED` if too many calls wait or the call is larger than a frame may be, `INTERNAL` if the reply
-    ///   can't be read.
-    /// - [`CallError::Gone`] if the process ended before it replied. An idempotent service was tried up to three times
-    ///   then.
+    /// - [`CallError::Replied`] with an error of the module, or of the host: `NOT_FOUND` if no module provides the
+    ///   topic, `UNAVAILABLE` if no process takes the topic or will soon (the module was stopped, has failed or keeps
+    ///   failing), `DEADLINE_EXCEEDED` if the timeout is over, `RESOURCE_EXHAUSTED` if too many calls wait or the call
+    ///   is larger than a frame may be, `INTERNAL` if the reply can't be read.
+    /// - [`CallError::Gone`] if the process ended before it replied, or refused the call while it shut down. A call of
+    ///   an idempotent service was tried up to three times then.
     pub async fn call(&self, topic: &str, payload: &[u8], options: CallOptions) -> Result<Object<'static>, CallError> {
         self.call_as(None, topic, payload, options).await
     }
@@ -47,6 +51,7 @@ impl Host {
         payload: &[u8],
         options: CallOptions,
     ) -> Result<Object<'static>, CallError> {
+        /// Cancels the call if it is dropped before the result has come.
         struct CancelOnDrop(Option<CallHandle>);
         impl Drop for CancelOnDrop {
             fn drop(&mut self) {
@@ -66,7 +71,7 @@ impl Host {
     }
 
     /// Publishes an event. Returns when the bus has accepted it, not when modules have handled it. It succeeds also if
-    /// no module takes the event.
+    /// no module takes the event, or its queue is full.
     ///
     /// # Errors
     ///

@@ -37,6 +37,7 @@ use crate::trace::Spans;
 /// How long [`Host::shutdown`] waits for the bus and the store to close, both at the same time.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What the handles of a host share. When the last handle is dropped, this is dropped, and kills all processes.
 struct RunningHost {
     supervisor: Supervisor,
     /// The groups in which modules are started, one after the other: indices of `supervisor.modules`. They are shut down
@@ -49,11 +50,13 @@ struct RunningHost {
     /// Receives the errors of the first attempt to start each process. `None` before the start, and once the first call
     /// of [`Host::ready`] has taken it.
     starts: Mutex<Option<oneshot::Receiver<Vec<StartError>>>>,
+    /// When the host was started, by the wall clock.
     started: SystemTime,
 }
 
 impl RunningHost {
-    /// Shuts down all modules. Returns a sentence for each process that had failed or did not end as it should.
+    /// Shuts down all modules in the reverse order of their start, and ends what they have left behind. Returns a
+    /// sentence for each process that had failed or did not end as it should.
     async fn stop(&self) -> Vec<String> {
         let Supervisor { modules, backends, settings } = &self.supervisor;
         let mut complaints = Vec::new();
@@ -115,13 +118,15 @@ impl Host {
         HostBuilder::new(settings, bus, logs, call_log, spans)
     }
 
-    /// Waits until each process has become ready or its first start has failed. This does not wait for a second start,
-    /// which follows after a pause unless the [`RestartPolicy`](crate::RestartPolicy) says otherwise.
+    /// Waits until each process has become ready (has replied to `init`), its first start has failed, or it was
+    /// stopped. This does not wait for a second start, which follows after a pause unless the
+    /// [`RestartPolicy`](crate::RestartPolicy) says otherwise. There is no timeout beside those of the starts.
     ///
     /// # Errors
     ///
     /// The error of the first process, in the order in which they are started, whose first start has failed. Only the
-    /// first call returns it, and only the first call waits: each further one returns `Ok` at once.
+    /// first call waits and returns it: each further one returns `Ok` at once, also while the first still waits, or if
+    /// its future was dropped.
     pub async fn ready(&self) -> Result<(), StartError> {
         let starts = lock(&self.0.starts).take();
         let Some(starts) = starts else { return Ok(()) };
@@ -132,15 +137,18 @@ impl Host {
     }
 
     /// The modules, in the order in which they were added. Each is as in its newest release of which a process has been
-    /// ready, so that a module that was reloaded has its new manifest here.
+    /// ready (before any has been, as in the one that is being started), so that a module that was reloaded has its new
+    /// manifest here.
     pub fn modules(&self) -> impl Iterator<Item = Arc<Module>> {
         self.0.supervisor.modules.iter().map(|router| Arc::clone(router.release().module()))
     }
 
+    /// The modules with their processes, in the order in which they were added.
     pub(crate) fn routers(&self) -> &[Arc<ModuleRouter>] {
         &self.0.supervisor.modules
     }
 
+    /// The exporter of spans, whose counts are among the metrics.
     pub(crate) fn spans(&self) -> &Spans {
         &self.0.supervisor.backends.spans
     }
@@ -150,7 +158,7 @@ impl Host {
         self.0.started
     }
 
-    /// The current status of all modules, in the order in which they were added.
+    /// The current status of all modules, in the order in which they were added. Does not wait for a health check.
     #[must_use]
     pub fn status(&self) -> Vec<ModuleStatus> {
         self.0.supervisor.modules.iter().map(|module| module.status()).collect()
@@ -162,7 +170,8 @@ impl Host {
         &self.0.supervisor.backends.logs
     }
 
-    /// Sends the guard the path of the control socket, which the guard removes if the host is killed.
+    /// Sends the guard the path of the control socket, which the guard removes if the host is killed. Does nothing
+    /// without a guard.
     pub(crate) fn has_control(&self, path: &Path) {
         if let Ok(path) = std::path::absolute(path) {
             self.0.supervisor.backends.resources.tell(GuardMessage::Control(path));
@@ -191,10 +200,11 @@ impl Host {
         failure.unwrap_or_default()
     }
 
-    /// Shuts a module down: its processes finish their requests within the graces of [`Settings`], and are killed if they
-    /// do not. Returns when all of them have ended; if the future is dropped, the shutdown goes on. The module stays
-    /// stopped until it is [restarted](Host::restart); meanwhile its calls fail with `UNAVAILABLE`, and its events are
-    /// dropped.
+    /// Shuts a module down: its processes finish their requests within the graces of [`Settings`], and are killed if
+    /// they do not. Returns when all of them have ended, at once if none runs; if the future is dropped, the shutdown
+    /// goes on. The module stays stopped until it is [restarted](Host::restart); meanwhile its calls fail with
+    /// `UNAVAILABLE`, and its events are dropped, those included that wait. A restart of this module that is under way
+    /// fails.
     ///
     /// # Errors
     ///
@@ -208,10 +218,12 @@ impl Host {
     }
 
     /// Shuts down all modules, each before those whose services it requires. Each finishes its requests within the
-    /// graces of [`Settings`], and is killed if it does not. When this returns, no process is left, and the bus and the
-    /// store are closed, unless that takes them longer than 5 s. Other handles of the host can't start a module again.
+    /// graces of [`Settings`], and is killed if it does not. When this returns, no process is left, the bus and the
+    /// store are closed, and waiting spans were sent; for closing and for the spans it waits 5 s at most. Other handles
+    /// of the host can't start a module again.
     ///
-    /// Returns a sentence for each process that had failed or did not end as it should. Empty if all went well.
+    /// Returns a sentence for each process that had failed or did not end as it should. Empty if all went well. If the
+    /// future is dropped, this handle is: unless there are others, all processes are killed.
     pub async fn shutdown(self) -> Vec<String> {
         let complaints = self.0.stop().await;
         let Backends { bus, kv, .. } = &self.0.supervisor.backends;
@@ -221,7 +233,7 @@ impl Host {
         complaints
     }
 
-    /// The module with this name; `NOT_FOUND` if there is none.
+    /// The module with this name. The error is `NOT_FOUND`, and names the most similar module.
     pub(crate) fn find(&self, module: &str) -> Result<&Arc<ModuleRouter>, CallError> {
         let modules = &self.0.supervisor.modules;
         let found = modules.iter().find(|router| router.name() == module);

@@ -13,14 +13,18 @@ use crate::supervisor::RestartPermit;
 impl Host {
     /// Replaces the processes of a module by new ones of the same release, one after the other. Each new process is
     /// started beside an old one and takes over when it is ready; the old one finishes its requests (see
-    /// [`HOST.md`](crate::guide)). Waits first for another restart of this module, if one is under way. Returns when all
-    /// processes have been replaced and the old ones have ended. If the future is dropped before the restart has begun,
-    /// nothing has changed; afterwards the restart goes on.
+    /// [`HOST.md`](crate::guide)). If the manifest forbids that (`overlap = false`), or the old process is not ready,
+    /// the old one ends before the new one is started. A module that was stopped, or has failed, is started again.
+    ///
+    /// Waits first for another restart of this module, if one is under way. Returns when all processes have been
+    /// replaced and the old ones have ended. If the future is dropped before the restart has begun, nothing has
+    /// changed; afterwards the restart goes on.
     ///
     /// # Errors
     ///
-    /// `NOT_FOUND` if there is no such module; `UNAVAILABLE` if a new process did not become ready (the old one goes
-    /// on) or the module was stopped meanwhile.
+    /// `NOT_FOUND` if there is no such module; `UNAVAILABLE` if a new process did not become ready, or the module or
+    /// the host was stopped meanwhile. The message says what runs now: an old process that was ready goes on, or is
+    /// started again.
     pub async fn restart(&self, module: &str) -> Result<(), CallError> {
         let router = self.find(module)?;
         let permit = RestartPermit::of(router).await;
@@ -28,8 +32,9 @@ impl Host {
     }
 
     /// Restarts a module as it is on disk now: the [loader](crate::HostBuilder::loader) reads its manifest and
-    /// configuration again, and builds the program if `build` is set. `notify` is called with each step before it is
-    /// made.
+    /// configuration again, and builds the program if `build` is set. Without a loader, the running release is started
+    /// again. `notify` is called with each step of the loader, the output of the build, and each difference between the
+    /// manifests; it is not called while processes are replaced.
     ///
     /// If the future is dropped while the loader works, nothing has changed. Once processes are being replaced, the
     /// restart goes on.
@@ -37,7 +42,8 @@ impl Host {
     /// # Errors
     ///
     /// Those of [`restart`](Self::restart), and `FAILED_PRECONDITION` if the module could not be loaded, has another
-    /// name now, or provides a topic of another module; then it goes on as it was. Each failure is logged too.
+    /// name now, or provides a topic of another module; then it goes on as it was. Each failure but `NOT_FOUND` is
+    /// logged too.
     pub async fn reload(
         &self,
         module: &str,
@@ -47,13 +53,15 @@ impl Host {
         self.reload_one(self.find(module)?, build, false, notify).await.map(drop)
     }
 
-    /// [Reloads](Self::reload) the modules that have changed, one after the other. A module has changed if its manifest,
-    /// configuration or program has, or, where the program is not built by cargo, a file in the module's directory with
-    /// the program's extension. Modules that were stopped by hand are left out. `notify` is called with the module's name
-    /// and each step.
+    /// [Reloads](Self::reload) the modules that have changed, one after the other. A module has changed if its
+    /// manifest, configuration, number of processes, timeouts or program has, or a file with an absolute path among the
+    /// program's arguments; or, where the manifest names the program's file, a file in the module's directory with the
+    /// same extension. Modules whose processes were all stopped by hand are left out. `notify` is called with the
+    /// module's name and each step.
     ///
-    /// Returns when all of them are done: for each module its name, and whether it was replaced, or why not. There is no timeout for the
-    /// whole; each module takes at most its build, its start and its shutdown, which have timeouts of their own, except for the build.
+    /// Returns when all of them are done: for each module its name, and whether it was replaced, or why that failed. A
+    /// failure does not keep the next modules from being reloaded. There is no timeout for the whole; each start and
+    /// shutdown has one, a build has none.
     pub async fn reload_changed(
         &self,
         build: bool,
@@ -69,7 +77,7 @@ impl Host {
     }
 
     /// Reloads one module, and returns whether it was replaced. With `only_changed` it is not replaced if nothing has
-    /// changed, or if all of its processes were stopped by hand.
+    /// changed, or if all of its processes were stopped by hand. Waits for another restart of the module first.
     async fn reload_one(
         &self,
         router: &Arc<ModuleRouter>,

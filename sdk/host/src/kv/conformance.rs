@@ -9,7 +9,8 @@ use tokio::time::timeout;
 
 use super::{Change, KvError, KvStore, MAX_KEY_BYTES, MAX_PAGE_KEYS, MAX_VALUE_BYTES, Page, SetOptions, Watch};
 
-/// How long the test waits for something that has to come at once, or after a short time to live.
+/// How long the test waits for something that has to come at once, or after a short time to live. If it has not come by
+/// then, the test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A time to live after which nothing expires during the test.
 const LONG: Duration = Duration::from_secs(3600);

@@ -41,18 +41,19 @@ pub enum KvError {
         /// The quota, in bytes.
         max: u64,
     },
-    /// The disk failed or is full, or what was to be read is damaged. A write may have been made nevertheless, if only its
-    /// confirmation failed.
+    /// The disk failed or is full, or what was to be read is damaged. A write may have been made all the same, if only
+    /// its confirmation failed.
     Storage {
         /// What failed, with the file's path, for people.
         reason: Arc<str>,
     },
-    /// The backup could not be written.
+    /// The backup's file could not be written, exists already, or the store has no backups. (If the store can't be
+    /// read, it is [`Storage`](Self::Storage).)
     Backup {
         /// The path of the file, and why it could not be written, for people.
         reason: Arc<str>,
     },
-    /// The store was closed.
+    /// The store is closed, or was closed before the request was done.
     Closed,
 }
 

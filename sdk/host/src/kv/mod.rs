@@ -21,8 +21,8 @@
 //!
 //! # How to implement a store
 //!
-//! 1. Start from `simulation/store.rs` of this crate, the smallest implementation: a map behind a mutex, with revisions and without lists,
-//!    watches and expiry.
+//! 1. Start from `tests/support/remote_store.rs` of the repository, a whole store in one file that uses this API alone;
+//!    `tests/remote_store.rs` runs the conformance suite on it.
 //! 2. Check the arguments first: [`check_key`] in each method with a key, [`check_value`] in `set`, [`check_prefix`] in `watch`. Copy them
 //!    into the future, which is boxed and borrows nothing ([`KvFuture`]). It must not block: slow work is for a thread or another task.
 //! 3. Give each `set`, each `delete` of a key that exists, and each expiry the next revision of the whole store. Never use one again, not
@@ -53,15 +53,16 @@ pub use quotas::{FILE_QUOTA, MEMORY_QUOTA, Quotas};
 pub use redb::{Inspection, OpenError, RedbStore, Repair, quiet_panics};
 pub use watch::{Change, Watch, WatchSender};
 
-/// The longest key, in bytes of UTF-8. The shortest has 1 byte. A longer key is refused with [`KvError::KeyTooLong`].
+/// The longest key, in bytes of UTF-8. The shortest has 1 byte. A longer key is refused with [`KvError::KeyTooLong`],
+/// an empty one with [`KvError::EmptyKey`].
 pub const MAX_KEY_BYTES: usize = 1024;
 /// The longest value, in bytes: 8 MiB. A longer value is refused with [`KvError::ValueTooLong`].
 pub const MAX_VALUE_BYTES: usize = 8 * 1024 * 1024;
 /// The largest number of keys in one page of [`KvStore::list`]. A larger limit is taken as this.
 pub const MAX_PAGE_KEYS: usize = 1000;
 
-/// The future that a [`KvStore`] method returns. It borrows nothing. Nothing happens before it is first polled. If it is
-/// dropped before it completes, a write may still be made.
+/// The future that a [`KvStore`] method returns. It borrows nothing. Nothing is read or written before it is first
+/// polled. If it is dropped before it completes, a write may still be made. It has no timeout.
 pub type KvFuture<T> = Pin<Box<dyn Future<Output = Result<T, KvError>> + Send>>;
 
 /// A key-value store with namespaces. A host uses one namespace for each module, with the module's name.
@@ -95,9 +96,10 @@ pub trait KvStore: Send + Sync + 'static {
     /// Whether a key exists, and has not expired.
     fn exists(&self, namespace: &str, key: &str) -> KvFuture<bool>;
 
-    /// Lists the keys that begin with `prefix`, which may be empty, sorted by their bytes. With `after`, only the keys that
-    /// come after it; it need not exist. Returns at most `limit` keys, where 0 is taken as 1 and more than
-    /// [`MAX_PAGE_KEYS`] as that. [`Page::next`] is the `after` for the next page.
+    /// Lists the keys that begin with `prefix`, which may be empty, sorted by their bytes. With `after`, only the keys
+    /// that come after it; it need not exist. Returns at most `limit` keys, where 0 is taken as 1 and more than
+    /// [`MAX_PAGE_KEYS`] as that. [`Page::next`] is the `after` for the next page. Each page is read by itself: a key
+    /// that changes between two pages may or may not be listed.
     fn list(&self, namespace: &str, prefix: &str, after: Option<&str>, limit: usize) -> KvFuture<Page>;
 
     /// Watches the keys that begin with `prefix`, which may be empty. The watch receives each change made after this future
@@ -173,16 +175,17 @@ pub fn check_key(key: &str) -> Result<(), KvError> {
     }
 }
 
-/// Checks the length of a prefix, which may be empty and is at most as long as a key.
+/// Checks the length of a prefix, which may be empty and is at most as long as a key. Each method of a store that
+/// watches a prefix calls this first.
 ///
 /// # Errors
 ///
-/// [`KvError::KeyTooLong`].
+/// [`KvError::KeyTooLong`] if it is longer.
 pub fn check_prefix(prefix: &str) -> Result<(), KvError> {
     if prefix.is_empty() { Ok(()) } else { check_key(prefix) }
 }
 
-/// Checks the length of a value.
+/// Checks the length of a value, which may be empty. [`KvStore::set`] calls this first.
 ///
 /// # Errors
 ///

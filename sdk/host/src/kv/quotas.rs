@@ -1,10 +1,10 @@
-//! Quotas: how many bytes each module may keep in the store.
+//! Quotas: how many bytes each module may keep in a [`RedbStore`](super::RedbStore). `redb/usage.rs` counts them.
 
 use std::collections::BTreeMap;
 
-/// The default quota of a namespace of a store in a file: 256 MiB.
+/// The quota of a namespace of a store in a file, unless another one is set: 256 MiB.
 pub const FILE_QUOTA: u64 = 256 * 1024 * 1024;
-/// The default quota of a namespace of a store in memory: 32 MiB.
+/// The quota of a namespace of a store in memory, unless another one is set: 32 MiB.
 pub const MEMORY_QUOTA: u64 = 32 * 1024 * 1024;
 
 /// The quotas of the namespaces, in bytes. The bytes of keys and values count, plus 64 for each key; expired keys do not
@@ -12,9 +12,9 @@ pub const MEMORY_QUOTA: u64 = 32 * 1024 * 1024;
 /// more room than the value that it replaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quotas {
-    /// The quota of each namespace that is not in `namespaces`.
+    /// The quota of each namespace that is not in `namespaces`. With 0 nothing can be written.
     pub each: u64,
-    /// The quotas of single namespaces, by their names.
+    /// The quotas of single namespaces, by their names; one that is not in use has no effect.
     pub namespaces: BTreeMap<String, u64>,
 }
 

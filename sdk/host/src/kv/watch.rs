@@ -1,5 +1,6 @@
-//! A watch: a channel for changes of keys. Changes that were not read yet are merged by key; if they take too much memory
-//! nevertheless, the watch ends. So a slow reader of a watch neither blocks the store nor takes its memory.
+//! A watch: a channel for changes of keys. Changes that were not read yet are merged by key; if they still take too much
+//! memory, the watch ends. So a slow reader of a watch neither blocks the store nor takes its memory. `watchers` is the list
+//! of a store's watches.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -16,7 +17,8 @@ pub(super) const NAMESPACE_BYTES: usize = 2 * super::MAX_VALUE_BYTES;
 /// The memory, in bytes, that a change takes in addition to its key and its value.
 const OVERHEAD_BYTES: usize = 256;
 
-/// With at least this number of unread changes, it is worth looking for those that cancel out.
+/// From this number of unread changes on, it is worth looking for those that cancel out: of a key that was created and
+/// removed since.
 const CANCEL_OUT_FROM: usize = 1024;
 
 /// A change of a key: it was written, was removed, or has expired.
@@ -33,7 +35,7 @@ pub struct Change {
 /// Receives the changes of keys. From [`KvStore::watch`](super::KvStore::watch). Dropping it ends the watch.
 ///
 /// Of several unread changes of one key only the last is kept. Changes of different keys come in the order of the first
-/// unread change of each key. If a thousand or more are unread, or they take too much memory, a key that was created and
+/// unread change of each key. If 1,024 or more are unread, or they take too much memory, a key that was created and
 /// removed since may be left out. If they still take too much memory, the watch ends: see [`Watch::is_overrun`]. The limit
 /// is 16 MiB, in a [`RedbStore`](super::RedbStore) for all watches of a namespace together, and 32 MiB for all of the store.
 pub struct Watch {
@@ -45,26 +47,29 @@ pub struct WatchSender {
     shared: Arc<WatchState>,
 }
 
+/// What a watch and its sender share.
 struct WatchState {
     pending: Mutex<PendingChanges>,
+    /// Wakes the reader in [`Watch::next`]: a change has arrived, or the watch has ended.
     arrived: Notify,
 }
 
+/// The changes that the reader of the watch has not got yet.
 struct PendingChanges {
     /// The unread changes, in the order in which they are to be read.
     changes: BTreeMap<u64, PendingChange>,
     /// The number of each key's change in `changes`.
     places: HashMap<String, u64>,
     next_place: u64,
-    /// With how many changes to look the next time for those that cancel out.
+    /// At this number of unread changes, those that cancel out are looked for the next time.
     look_through_at: usize,
     /// The memory that the changes have reserved.
     held: Reservation,
     /// How many bytes the changes take.
     bytes: usize,
-    /// Whether no change is taken any more.
+    /// Whether further changes are ignored: the watch was dropped or overrun, or its sender was dropped.
     closed: bool,
-    /// Whether that is because the changes took too much memory.
+    /// Whether that is because the changes took too much memory: then they are lost.
     overrun: bool,
 }
 
@@ -122,8 +127,8 @@ impl Watch {
         (WatchSender { shared: Arc::clone(&shared) }, Self { shared })
     }
 
-    /// Whether the watch has ended because its unread changes took too much memory. All of them are lost: to go on, watch
-    /// again, and then read the keys.
+    /// Whether the watch has ended because its unread changes took too much memory. All of them are lost: to go on,
+    /// watch again, and then read the keys. False while the watch goes on, and if the store was closed.
     #[must_use]
     pub fn is_overrun(&self) -> bool {
         self.shared.lock().overrun
@@ -164,8 +169,9 @@ impl fmt::Debug for Watch {
 }
 
 impl WatchSender {
-    /// Delivers a change. Never waits. `existed` is whether the key existed before the change, or had expired without that
-    /// being delivered. Does nothing if the watch was dropped or has ended.
+    /// Delivers a change, without blocking; to be called in the order of revisions. `existed` is whether the key
+    /// existed before the change, or had expired without that being delivered. Does nothing if the watch was dropped or
+    /// has ended; ends the watch if the unread changes take too much memory.
     pub fn send(&self, change: Change, existed: bool) {
         let mut pending = self.shared.lock();
         if !pending.closed {

@@ -7,13 +7,14 @@ use super::watch::{Change, NAMESPACE_BYTES, Watch, WatchSender};
 use crate::budget::Budget;
 use crate::lock::lock;
 
-/// How many bytes of unread changes, with their keys, all watches of a store may have together: 32 MiB. Beyond it a watch
-/// ends.
+/// How many bytes of unread changes, with their keys, all watches of a store may have together: 32 MiB. A watch whose
+/// next change goes beyond it ends.
 const STORE_BYTES: usize = 4 * super::MAX_VALUE_BYTES;
 
-/// All watches of a store.
+/// All watches of a store. Any thread may use it; nothing in it waits for a reader of a watch.
 pub(super) struct Watchers {
     by_namespace: Mutex<HashMap<String, NamespaceWatchers>>,
+    /// The budget of [`STORE_BYTES`].
     waiting: Arc<Budget>,
 }
 
@@ -32,13 +33,15 @@ impl Default for Watchers {
 /// A change, for the watches. Its value is copied into shared memory only if there is a watch of the key.
 pub(super) struct Written {
     pub(super) key: String,
+    /// The revision of the change.
     pub(super) revision: u64,
     /// The new value; `None` if the key was removed or has expired.
     pub(super) value: Option<Vec<u8>>,
-    /// Whether the key existed before the change.
+    /// Whether the key existed before the change, or had expired without a change for that.
     pub(super) existed: bool,
 }
 
+/// A watch: the prefix of its keys, and the end to which changes go.
 struct Watcher {
     prefix: String,
     sender: WatchSender,
@@ -60,7 +63,8 @@ impl Watchers {
         watch
     }
 
-    /// Passes a change to the watches of its key.
+    /// Passes a change to the watches of its key. To be called in the order of revisions. Watches that were dropped are
+    /// removed.
     pub(super) fn publish(&self, namespace: &str, written: Written) {
         if let Some(NamespaceWatchers { watchers, .. }) = self.lock().get_mut(namespace) {
             watchers.retain(|watcher| !watcher.sender.is_closed());
@@ -74,7 +78,7 @@ impl Watchers {
         }
     }
 
-    /// Ends all watches.
+    /// Ends all watches, once their unread changes are read.
     pub(super) fn close(&self) {
         self.lock().clear();
     }

@@ -16,17 +16,19 @@ const HEAD_WORDS: usize = 8;
 /// A line of a program's output, with what was found in it.
 #[derive(Debug)]
 pub(crate) struct CapturedLine<'a> {
+    /// The level that was found; `info` if there is none.
     pub(crate) level: LogLevel,
-    /// The line; without its level if it begins with that. Of a JSON object: its message.
+    /// The line; without its level if it begins with that. Of a JSON object: its message, or the whole line if it has
+    /// none.
     pub(crate) message: Cow<'a, str>,
     /// Empty if the line has none.
     pub(crate) trace_id: Cow<'a, str>,
-    /// The other keys of a JSON object; `None` for any other line, and if there are none.
+    /// The other keys of a JSON object that has a message; `None` for any other line, and if there are none.
     pub(crate) fields: Option<Box<RawValue>>,
 }
 
-/// The level with this name, in upper or lower case. Known are the names of Python, Node.js, log4j, Java, .NET and syslog;
-/// `None` for any other.
+/// The level with this name, in upper or lower case. Known are the usual names of Python, Node.js, log4j, Java, .NET
+/// and syslog; `None` for any other.
 pub(crate) fn level_named(name: &str) -> Option<LogLevel> {
     const NAMES: [(LogLevel, &[&str]); 5] = [
         (LogLevel::Trace, &["trace", "silly"]),
@@ -43,7 +45,7 @@ pub(crate) fn level_named(name: &str) -> Option<LogLevel> {
 }
 
 impl<'a> CapturedLine<'a> {
-    /// Reads a line without its line end.
+    /// Reads a line without its line end. Never fails: a line without a level is `info`.
     pub(crate) fn read(line: &'a str) -> Self {
         if let Some((level, message)) = syslog(line) {
             return Self::plain(level, message);
@@ -59,6 +61,7 @@ impl<'a> CapturedLine<'a> {
         }
     }
 
+    /// A line that is not JSON.
     fn plain(level: LogLevel, message: &'a str) -> Self {
         Self { level, message: message.into(), trace_id: "".into(), fields: None }
     }
@@ -78,8 +81,9 @@ fn syslog(line: &str) -> Option<(LogLevel, &str)> {
     Some((level, message))
 }
 
-/// The line, if it is a JSON object that has a level. Message and trace id are taken from their keys; the other keys become
-/// fields.
+/// The line, if it is a JSON object that has a level. Message and trace id are taken from their keys; the other keys
+/// become fields. Without a message, the message is the whole line, and there are no fields. A trace id over 256 bytes
+/// stays a field.
 fn structured(line: &str) -> Option<CapturedLine<'_>> {
     const LEVELS: [&str; 7] = ["level", "severity", "lvl", "levelname", "log.level", "loglevel", "LogLevel"];
     const MESSAGES: [&str; 4] = ["msg", "message", "event", "Message"];

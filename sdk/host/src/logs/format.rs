@@ -13,12 +13,13 @@ use crate::logs::{Origin, Part, Record};
 /// How a line of the log is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// For a terminal: time of day (with the date if it is not today), level, module, message, fields and trace id, with ANSI
-    /// colours. For an output without colours, the caller has to remove these.
+    /// For a terminal: time of day (with the date if it is not today), level, module, message, fields and the first 8
+    /// characters of the trace id, with ANSI colours. Fields of the host's own lines are left out, since its messages
+    /// say the same. For an output without colours, the caller has to remove these.
     Pretty,
     /// Like `Pretty`, but with date, time and offset from UTC: for text that is kept or sent on.
     Dated,
-    /// A JSON object in one line, with all fields of [`Record`].
+    /// A JSON object in one line, with the fields of [`Record`] that are not empty.
     Json,
 }
 
@@ -43,6 +44,7 @@ fn time_of_day(time: &Zoned, now: &Zoned) -> String {
     time.strftime(format).to_string()
 }
 
+/// The colour of a level's name.
 fn color(level: LogLevel) -> Ansi {
     match level {
         LogLevel::Trace | LogLevel::Debug => AnsiColor::BrightBlack.on_default(),
@@ -52,6 +54,7 @@ fn color(level: LogLevel) -> Ansi {
     }
 }
 
+/// The text of [`Style::Pretty`] and [`Style::Dated`], with `time` as its time.
 fn pretty(record: &Record, time: &str) -> String {
     let dim = AnsiColor::BrightBlack.on_default();
     let level = color(record.level);
@@ -108,8 +111,8 @@ fn pretty(record: &Record, time: &str) -> String {
     line
 }
 
-/// Whether a field is not shown to people, because the line says the same elsewhere, or because it is too long. JSON has all
-/// fields.
+/// Whether a field is not shown to people, because the line says the same elsewhere, or because it takes much room and
+/// tells little. JSON has all fields.
 fn is_left_out(key: &str, origin: Origin) -> bool {
     // Fields of the crate tracing.
     let of_spans = ["spans", "target"].contains(&key);

@@ -1,4 +1,5 @@
-//! Log lines about one process that a module can cause as often as it likes, such as `ready` and `starting`: limited in number.
+//! Log lines about one process that a module can cause as often as it likes, such as about its `ready` and `starting`
+//! frames: limited in number by [`LineLimit`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,9 @@ use ixt_protocol::LogLevel;
 
 use super::{LineLimit, Logs};
 
-/// The maximum number of lines that are logged within a [`WINDOW`]. Further ones are left out, and counted.
+/// How many lines are logged within a [`WINDOW`]. Further ones are left out, and counted.
 const MAX_LINES: u32 = 10;
+/// The time over which [`MAX_LINES`] counts.
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// A log for lines of one kind about one process: at most 10 of them within 10 seconds. At the end of a window a warning says how
@@ -28,7 +30,8 @@ impl LimitedLog {
         Self { logs, instance, about, limit: LineLimit::new(MAX_LINES, WINDOW) }
     }
 
-    /// Logs a line, or counts it as left out. The limit needs a tokio runtime: called outside of one, every line is logged.
+    /// Logs a line of the level info, or counts it as left out. The limit needs a tokio runtime: called outside of one,
+    /// every line is logged.
     pub(crate) fn info(&self, message: impl Into<String>) {
         let report = || {
             let Self { logs, instance, about, .. } = self.clone();

@@ -1,4 +1,5 @@
-//! How many lines of one kind are logged: so many within a time, and then only how many were left out.
+//! Limits the number of lines of one kind within a time: further lines are left out, and their number is reported at
+//! the end of that time. Nothing is written here; `limited` and `call_log` do that.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,31 +9,36 @@ use tokio::time::{Instant, sleep};
 
 use crate::lock::lock;
 
-/// Allows `max_lines` lines within a window of time. A window begins with the first line after the one before has ended. Clones share
-/// the limit.
+/// Allows `max_lines` lines within a window of time. The first window begins when this is made, each further one with
+/// the first line after the end of the window before. Clones share the limit.
 #[derive(Debug, Clone)]
 pub(crate) struct LineLimit {
     max_lines: u32,
+    /// The length of a window.
     length: Duration,
     window: Arc<Mutex<Window>>,
 }
 
+/// The current window, or the last one if no line has come since.
 #[derive(Debug)]
 struct Window {
     start: Instant,
+    /// How many lines were allowed in this window.
     logged: u32,
     /// How many lines were left out and not reported yet.
     left_out: u64,
 }
 
 impl LineLimit {
+    /// A limit of `max_lines` lines within `length`.
     pub(crate) fn new(max_lines: u32, length: Duration) -> Self {
         let window = Window { start: Instant::now(), logged: 0, left_out: 0 };
         Self { max_lines, length, window: Arc::new(Mutex::new(window)) }
     }
 
-    /// Whether a line may be logged. The first line that may not calls `report`; what that returns is called at the end of the
-    /// window, with the number of lines that were left out. Outside of a tokio runtime each line may be logged.
+    /// Whether a line may be logged. The first line of a window that may not calls `report`; what that returns is
+    /// called, in a task, at the end of the window, with the number of lines that were left out. Outside of a tokio
+    /// runtime each line may be logged.
     pub(crate) fn allows<R: FnOnce(u64) + Send + 'static>(&self, report: impl FnOnce() -> R) -> bool {
         let mut window = lock(&self.window);
         if window.start.elapsed() >= self.length {

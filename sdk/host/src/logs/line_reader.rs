@@ -4,10 +4,11 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
 use super::Part;
 
-/// The longest line that is not split, in bytes without the line end; so also the longest piece.
+/// The longest line that is not split, in bytes without the line end; so also the longest piece, before bytes that are
+/// not UTF-8 are replaced.
 pub(crate) const MAX_LINE_BYTES: usize = 64 * 1024;
 
-/// Reads lines of limited length.
+/// Reads lines of limited length. It holds one piece of a line at most.
 pub(crate) struct LineReader<R> {
     source: BufReader<R>,
     /// The beginning of the line or piece that is being read.
@@ -60,6 +61,7 @@ fn boundary(line: &[u8]) -> usize {
     (MAX_LINE_BYTES - 3..=MAX_LINE_BYTES).rev().find(begins).unwrap_or(MAX_LINE_BYTES)
 }
 
+/// The bytes as text, with U+FFFD in place of those that are not UTF-8.
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

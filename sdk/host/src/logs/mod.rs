@@ -1,10 +1,13 @@
-//! The log of a host: lines that modules send as log frames, their captured output, and the host's own lines. The latest
-//! lines are kept in memory, with a share for each module; followers read them. In place of lines that were dropped before a
-//! follower has read them, it gets a record with their number. If a follower of all lines falls behind, processes that write
-//! to stdout or stderr wait for it, but for a second at most: a reader that stands still does not stop the modules.
+//! The log of a host: lines that modules send as log frames, their captured output, and the host's own lines. The
+//! latest lines are kept in memory, with a share for each module; followers read them. In place of lines that were
+//! dropped before a follower has read them, it gets a record with their number. If a follower of all lines falls
+//! behind, processes that write to stdout or stderr wait for it, but for a second at most: a reader that stands still
+//! does not stop the modules. Nothing is written to a file or a terminal here; a program that embeds a host does that
+//! with a [`Follower`].
 //!
 //! `line_reader` and `process_output` capture the output of processes, `captured_line` finds the level in a line,
-//! `limited` and `line_limit` limit repetitive lines, `ring` keeps the lines, `format` shows them.
+//! `line_limit` limits the number of lines of one kind, `limited` writes such lines about a process, `ring` keeps the
+//! lines, `format` shows them.
 
 mod captured_line;
 mod format;
@@ -63,17 +66,19 @@ pub struct Record {
     pub module: String,
     /// Where the line comes from.
     pub origin: Origin,
-    /// The trace id of the request during which the line was logged: at most 256 bytes. Empty if it is not known.
+    /// The trace id of the request during which the line was logged, at most 256 bytes if a module has written it.
+    /// Empty if it is not known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trace_id: String,
-    /// The text. What a module has written is at most 64 KiB; a longer message of a log frame is cut, and ends with its length.
+    /// The text; it may contain any character. A module's message is cut at 64 KiB, and then ends with its whole length
+    /// in words. If a module's fields were too long, it says that.
     pub message: String,
-    /// Which piece of a line over 64 KiB this is. Such a line is split into several records, in order. `None`: a whole
-    /// line.
+    /// Which piece of a captured line over 64 KiB this is. Such a line is split into several records, in order; other
+    /// records may come between them. `None`: a whole line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
-    /// A JSON object with more facts: at most 64 KiB for a module's own line. `None` if there are none. A record in place of
-    /// dropped lines has their number as `missed`.
+    /// A JSON object with more facts. `None` if there are none, or if those of a module were over 64 KiB. A record in
+    /// place of dropped lines has their number as `missed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fields: Option<Box<RawValue>>,
 }
@@ -84,7 +89,7 @@ pub struct Record {
 pub enum Origin {
     /// The host itself.
     Host,
-    /// A log frame of the module.
+    /// The module itself: a `log` frame, or the call `logging.log`.
     Module,
     /// Captured from the process's stdout.
     Stdout,
@@ -119,15 +124,15 @@ impl Record {
         }
     }
 
-    /// About how many bytes of memory the record takes.
+    /// About how many bytes of memory the record takes, for [`KEPT_BYTES`].
     pub(crate) fn bytes(&self) -> usize {
         let fields = self.fields.as_ref().map_or(0, |fields| fields.get().len());
         size_of::<Self>() + self.module.len() + self.trace_id.len() + self.message.len() + fields
     }
 }
 
-/// The text; if it has more than `max` bytes, its first `max` bytes or up to 3 fewer (it is cut between characters), and its
-/// length in words.
+/// The text; if it has more than `max` bytes, its first `max` bytes or up to 3 fewer (it is cut between characters),
+/// followed by `… (N bytes)` with its whole length, so that the result may be longer than `max`.
 pub(crate) fn shortened(text: &str, max: usize) -> Cow<'_, str> {
     if text.len() <= max {
         return text.into();
@@ -136,16 +141,17 @@ pub(crate) fn shortened(text: &str, max: usize) -> Cow<'_, str> {
     format!("{}… ({} bytes)", &text[..end], text.len()).into()
 }
 
-/// The log of a host. Clones are handles of the same log.
+/// The log of a host. Clones are handles of the same log. Any thread may write and read.
 #[derive(Debug, Clone, Default)]
 pub struct Logs(Arc<LogState>);
 
+/// What the handles of a log share.
 #[derive(Debug, Default)]
 struct LogState {
     ring: Mutex<Ring>,
     /// Notified when a line was added, or the log was closed.
     grown: Notify,
-    /// Notified when captured output need not wait for a follower any more.
+    /// Notified when captured output that has waited for a follower may go on.
     taken: Notify,
 }
 
@@ -162,7 +168,8 @@ impl Logs {
         self.write(Record { level, ..Record::new(module, message) });
     }
 
-    /// Waits until no follower of all lines is far behind, for a second at most. To be called before captured output is added.
+    /// Waits until no follower of all lines is far behind, for a second at most; after that, it does not wait again for
+    /// the followers that are behind until they have caught up. To be called before captured output is added.
     pub(crate) async fn room(&self) {
         if timeout(PATIENCE, self.caught_up()).await.is_err() {
             self.lock().give_up();
@@ -170,6 +177,7 @@ impl Logs {
         }
     }
 
+    /// Waits, without a limit, until output need not wait for any follower.
     async fn caught_up(&self) {
         loop {
             let taken = self.0.taken.notified();
@@ -182,7 +190,7 @@ impl Logs {
         }
     }
 
-    /// Ends the log: followers get the lines that are kept, and then `None`.
+    /// Ends the log: followers get the lines that are kept, and then `None`. Called when the host has ended.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.0.grown.notify_waiters();
@@ -224,7 +232,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// The next line, or `None` if there is none now.
+    /// The next line, or `None` if there is none now. Never waits.
     pub fn try_next(&mut self) -> Option<Arc<Record>> {
         let (record, caught_up) = self.logs.lock().take(&mut self.position)?;
         if caught_up {

@@ -9,27 +9,28 @@ use tokio::io::AsyncRead;
 use super::{CapturedLine, LineReader, Logs, Origin, Part, Record, shortened};
 use crate::lock::lock;
 
-/// How many last lines are kept for the case that the process fails; an older one is dropped for each further one.
+/// How many last lines are kept in case the process fails; each further one displaces the oldest.
 const TAIL_LINES: usize = 20;
-/// How many bytes of each are kept; the rest is cut.
+/// How many bytes of each are kept; of a longer one, the rest is replaced by its length.
 const TAIL_LINE_BYTES: usize = 2 * 1024;
 
-/// The output of one process.
+/// The output of one process. Its services keep the errors of the module's log here too.
 #[derive(Debug)]
 pub(crate) struct ProcessOutput {
     logs: Logs,
-    /// The id of the process.
+    /// The id of the process, `name:version/instance-NNN`.
     instance: Arc<str>,
     /// See [`ProcessOutput::tail`].
     tail: Mutex<VecDeque<String>>,
 }
 
 impl ProcessOutput {
+    /// The output of the process with the id `instance`, on its way into `logs`.
     pub(crate) fn new(logs: Logs, instance: Arc<str>) -> Self {
         Self { logs, instance, tail: Mutex::default() }
     }
 
-    /// The id of the process.
+    /// The id of the process, `name:version/instance-NNN`.
     pub(crate) fn instance(&self) -> &Arc<str> {
         &self.instance
     }
@@ -39,7 +40,7 @@ impl ProcessOutput {
         lock(&self.tail).iter().cloned().collect()
     }
 
-    /// Adds a line to the last lines.
+    /// Adds a line to the last lines. Does not log it.
     pub(crate) fn keep(&self, line: &str) {
         let mut tail = lock(&self.tail);
         if tail.len() == TAIL_LINES {
@@ -48,9 +49,9 @@ impl ProcessOutput {
         tail.push_back(shortened(line, TAIL_LINE_BYTES).into_owned());
     }
 
-    /// Logs all lines of stdout or stderr until its end. If a reader of the log is behind, this waits before each line, for up to
-    /// a second; the pipe fills up meanwhile, so that the process waits too. The later pieces of a long line have the level of
-    /// the first one.
+    /// Logs all lines of stdout or stderr until its end, or until it can't be read. If a reader of the log is behind,
+    /// this waits before each line, for up to a second; the pipe fills up meanwhile, so that the process waits too. The
+    /// later pieces of a long line have the level of the first one.
     pub(crate) async fn pump(self: Arc<Self>, source: impl AsyncRead + Unpin, origin: Origin) {
         let mut pieces = LineReader::new(source);
         let mut level = LogLevel::Info;

@@ -10,20 +10,22 @@ use serde_json::value::to_raw_value;
 
 use super::{KEPT_BYTES, KEPT_LINES, MAX_BEHIND_BYTES, MAX_BEHIND_LINES, Origin, Record};
 
-/// The kept lines, and the positions of the followers that want all lines.
+/// The kept lines, and the positions of the followers that want all lines. `Logs` locks it for each use; nothing here
+/// waits.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
     /// The kept lines by their numbers, which count up in the order in which lines are written.
     lines: BTreeMap<u64, KeptRecord>,
     /// The memory of the kept lines.
     bytes: usize,
+    /// Two for each module that a line was about: its own lines, and the host's lines about it. They are never removed.
     shares: Vec<Share>,
     /// The index of a module's share in `shares`, by the module's name. The share for the host's lines about the module comes
     /// after it.
     by_module: HashMap<String, usize>,
     /// The number of the next line.
     next: u64,
-    /// How many bytes were ever written.
+    /// The memory of all lines that were ever written, in bytes.
     written: u64,
     /// The followers of all lines.
     complete: Vec<CompleteFollower>,
@@ -108,7 +110,7 @@ pub(super) struct FollowerPosition {
 }
 
 impl Ring {
-    /// Adds a line, and drops others if there is no room.
+    /// Adds a line, and drops the oldest of the largest share until all fit; that may be this line.
     pub(super) fn write(&mut self, record: Record) {
         let share = self.share_of(&record);
         let bytes = record.bytes();
@@ -230,7 +232,8 @@ impl Ring {
         }
     }
 
-    /// Removes a follower. Returns whether output may have waited for it.
+    /// Removes a follower, when it is dropped. Returns whether it was one of all lines, for which output may have
+    /// waited.
     pub(super) fn leave(&mut self, position: &FollowerPosition) -> bool {
         let Some(id) = position.complete else { return false };
         self.complete.retain(|follower| follower.id != id);

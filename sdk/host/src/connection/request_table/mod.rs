@@ -44,6 +44,7 @@ use queue::SequentialQueue;
 pub(crate) use request::{HostRequest, InFlight};
 
 /// How many calls and events may wait in the queue of a sequential module. More are refused with `RESOURCE_EXHAUSTED`.
+/// The host's own requests in the queue count, but are never refused for their number.
 const MAX_QUEUED: usize = 1024;
 /// How many calls and events a concurrent module may have. More are refused with `RESOURCE_EXHAUSTED`. The SDK refuses calls long before
 /// that; this limit is for modules that do not. The ids of the same number of overdue requests are kept; a late reply to a further one is
@@ -53,9 +54,12 @@ const MAX_IN_FLIGHT: usize = 16 * 1024;
 /// The id of `init`. Other requests count up from it.
 pub(crate) const INIT_ID: u64 = 1;
 
+/// The requests of one connection that have no reply.
 #[derive(Debug)]
 pub(crate) struct RequestTable {
+    /// The id of the last request.
     last_id: u64,
+    /// The requests without a reply, by id: those that were sent, abandoned or not, and those in the queue.
     in_flight: HashMap<u64, InFlight>,
     /// `None` for a concurrent module.
     queue: Option<SequentialQueue>,
@@ -65,7 +69,7 @@ pub(crate) struct RequestTable {
     next_deadline: Option<Instant>,
     /// How long after it was abandoned a request of a concurrent module becomes overdue.
     overdue_after: Duration,
-    /// The ids of overdue requests.
+    /// The ids of overdue requests, at most [`MAX_IN_FLIGHT`].
     overdue: HashSet<u64>,
     intake: Intake,
 }
@@ -131,11 +135,13 @@ impl RequestTable {
         }
     }
 
-    /// Makes the module sequential, since it has replied to `init` without an id.
+    /// Makes the module sequential, since it has replied to `init` without an id. To be called before any other request
+    /// is admitted.
     pub(crate) fn make_sequential(&mut self) {
         self.queue.get_or_insert_default();
     }
 
+    /// Whether the module replies without ids, and so has one request at a time.
     pub(crate) fn is_sequential(&self) -> bool {
         self.queue.is_some()
     }
@@ -167,7 +173,7 @@ impl RequestTable {
         self.in_flight.values().filter(|in_flight| in_flight.reply.is_some()).count()
     }
 
-    /// How many requests are overdue.
+    /// How many requests are overdue, up to [`MAX_IN_FLIGHT`].
     pub(crate) fn overdue(&self) -> usize {
         self.overdue.len()
     }
@@ -190,7 +196,8 @@ impl RequestTable {
         self.in_flight.get(&id)?.call.as_ref()
     }
 
-    /// Takes a new request, or says why not. `call` is `None` for a request of the host itself, which the limits of number do not concern.
+    /// Takes a new request, or says why not. `call` is `None` for a request of the host itself, to which the limits on
+    /// the number of requests do not apply.
     pub(crate) fn admit<'a>(
         &mut self,
         request: HostRequest<'a>,

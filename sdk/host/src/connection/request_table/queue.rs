@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 use super::HostRequest;
 use crate::budget::Reservation;
 
-/// Every 8th call or event taken is the oldest, whatever its priority.
+/// Every 8th call or event that is taken from the queue is the oldest one, of any priority.
 const OLDEST_EVERY: u64 = 8;
 
+/// The requests that wait for a sequential module, and the one that it has. There is no limit here:
+/// [`RequestTable`](super::RequestTable) checks it.
 #[derive(Debug, Default)]
 pub(super) struct SequentialQueue {
     /// The id of the request that the module has; `None` if it has none.
@@ -22,6 +24,7 @@ pub(super) struct SequentialQueue {
     taken: u64,
 }
 
+/// A request in the queue.
 #[derive(Debug)]
 struct Queued {
     request: HostRequest<'static>,
@@ -35,6 +38,7 @@ impl SequentialQueue {
         self.waiting.len()
     }
 
+    /// Adds a request, behind those that are as urgent. `memory` is given back when the request leaves the queue.
     pub(super) fn push(&mut self, id: u64, request: HostRequest<'static>, memory: Reservation) {
         self.waiting.insert((Reverse(request.urgency()), id), Queued { request, _memory: memory });
     }

@@ -20,6 +20,7 @@ pub(crate) enum HostRequest<'a> {
 }
 
 impl HostRequest<'_> {
+    /// The same request, with copies of what it borrowed.
     pub(super) fn into_owned(self) -> HostRequest<'static> {
         match self {
             Self::Handle(envelope) => HostRequest::Handle(envelope.into_owned()),
@@ -42,7 +43,8 @@ impl HostRequest<'_> {
         matches!(self, Self::HealthCheck | Self::Shutdown { .. })
     }
 
-    /// The rank in the queue of a sequential module, the highest first: `shutdown`, then `health_check`, then by priority.
+    /// The rank in the queue of a sequential module, the highest first: `shutdown`, then `health_check`, then calls and
+    /// events by priority.
     pub(super) fn urgency(&self) -> u64 {
         match self {
             Self::Handle(envelope) | Self::Event(envelope) => envelope.priority.into(),
@@ -52,7 +54,7 @@ impl HostRequest<'_> {
     }
 }
 
-/// A request that the module has not replied to.
+/// A request that the module has not replied to: sent, queued or abandoned.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     /// Gets the result. `None` if the caller has stopped waiting: the deadline has passed, or the caller has cancelled.

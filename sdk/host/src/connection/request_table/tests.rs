@@ -1,3 +1,5 @@
+//! The states of a request, the limits, and the order of the queue, without a connection.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Backends between redb and the file. [`Fenced`] can be shut off, so that a database that is no longer used can't touch the
+//! Backends between redb and the file. [`Fenced`] can be shut off, so that a database that was replaced can't touch the
 //! file. [`Overlay`] keeps writes in memory, so that a file can be opened and read when nothing can be written.
 
 use std::collections::BTreeMap;
@@ -36,6 +36,7 @@ impl Fence {
 }
 
 impl Fenced {
+    /// The backend of a database that is about to be opened. `fence` shuts it off.
     pub(super) fn new(inner: Arc<dyn StorageBackend>, fence: Fence) -> Self {
         Self { inner, fence }
     }
@@ -75,6 +76,7 @@ pub(super) struct Overlay {
     written: RwLock<OverlayState>,
 }
 
+/// What the overlay shows instead of the base.
 struct OverlayState {
     len: u64,
     /// How many bytes of the base are still visible. The number shrinks with the length, and never grows.
@@ -88,6 +90,7 @@ const BLOCK_BYTES: usize = 4096;
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
 impl Overlay {
+    /// An overlay without any writes. The error is that the length of the base can't be read.
     pub(super) fn new(base: Arc<dyn StorageBackend>) -> io::Result<Self> {
         let len = base.len()?;
         Ok(Self { base, written: RwLock::new(OverlayState { len, base_len: len, blocks: BTreeMap::new() }) })

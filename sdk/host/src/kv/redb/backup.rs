@@ -1,4 +1,5 @@
-//! A backup: a copy of a store that is in use, as of one moment.
+//! A backup: a copy of a store that is in use, as of one moment. [`RedbStore`](super::RedbStore) runs it on a separate
+//! thread.
 
 use std::fs;
 use std::io;
@@ -14,8 +15,10 @@ use super::store_copy::StoreCopy;
 use super::tables;
 use crate::kv::KvError;
 
-/// Writes all entries to a new file at `path`, and returns their number. Ends early when the store is closed, which closes
-/// the semaphore `open`. After an error there is no file.
+/// Writes all entries, with expired ones that were not removed yet, to a new file at `path`, and returns their number.
+/// Blocks. Ends early with [`KvError::Closed`] when the store is closed, which closes the semaphore `open`. After an
+/// error there is no file at `path`, unless only the last step, syncing its directory, has failed. If an entry is
+/// damaged, the error is [`KvError::Storage`].
 pub(super) fn backup(file: &StoreFile, path: &Path, open: &Semaphore) -> Result<u64, KvError> {
     let failed = |what: String| KvError::Backup { reason: format!("{}: {what}", path.display()).into() };
     let not_written = |error: io::Error| match error.kind() {

@@ -23,6 +23,7 @@ const OVERHEAD_BYTES: usize = 128;
 #[derive(Default)]
 pub(super) struct ValueCache(Mutex<CacheContents>);
 
+/// The cached values, and the epoch to which they belong.
 #[derive(Default)]
 struct CacheContents {
     epoch: CacheEpoch,
@@ -44,7 +45,7 @@ struct Generation {
 }
 
 impl ValueCache {
-    /// A value, if it is cached and has not expired.
+    /// A value, if it is cached and has not expired. `None` says nothing about whether the key exists.
     pub(super) fn get(&self, namespace: &str, key: &str) -> Option<Entry> {
         let mut state = self.lock();
         if let Some(stored) = state.old.take(namespace, key) {
@@ -68,7 +69,8 @@ impl ValueCache {
         }
     }
 
-    /// Begins a write: removes the keys that are about to be committed.
+    /// Begins a write: removes the keys that are about to be committed. Until [`end_write`](Self::end_write) or
+    /// [`clear`](Self::clear), nothing is cached.
     pub(super) fn begin_write<'a>(&self, written: impl Iterator<Item = (&'a str, &'a str)>) {
         let mut state = self.lock();
         state.epoch.0 |= 1;
@@ -123,6 +125,7 @@ impl Generation {
     }
 }
 
+/// The memory that an entry takes, in bytes.
 fn bytes(key: &str, stored: &Stored) -> usize {
     OVERHEAD_BYTES + key.len() + stored.entry.value.len()
 }

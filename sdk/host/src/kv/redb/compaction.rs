@@ -2,7 +2,7 @@
 //! room of all keys that were deleted before it.
 //!
 //! Reads and writes wait while the file is compacted, which takes about as long as writing what is kept. So it is done
-//! when there is enough to gain, and when nothing was written for a second.
+//! when there is enough to gain, and when nothing was written for a second, or a minute later at the latest.
 
 use std::time::{Duration, Instant};
 
@@ -13,18 +13,20 @@ pub(super) const QUIET: Duration = Duration::from_secs(1);
 /// The longest time to wait for such a pause. Then the file is compacted between two writes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The time of the next compaction.
+/// The time of the next compaction. The writer asks and tells it; it does nothing by itself.
 pub(super) struct CompactionSchedule {
-    /// The ratio of the file's size to the stored bytes that the last compaction has reached. The file will not get smaller
-    /// than that.
+    /// The ratio of the file's size to the stored bytes that the last compaction has reached, rounded up; at least 1.
+    /// The file is expected not to get smaller than that.
     reached: u64,
     /// `None` if there is not enough to gain.
     waiting: Option<Waiting>,
 }
 
+/// A compaction that is due later.
 struct Waiting {
     /// Since when there is enough to gain, or the last attempt was put off.
     since: Instant,
+    /// When to compact: after [`QUIET`] without a write, or [`PATIENCE`] after `since`.
     due: Instant,
 }
 
@@ -35,7 +37,8 @@ impl Default for CompactionSchedule {
 }
 
 impl CompactionSchedule {
-    /// To be called after each write, with the size of the file and the bytes that are stored in it.
+    /// To be called after each write, with the size of the file and the bytes that are stored in it. There is enough to
+    /// gain if the file has more than 8 MiB and twice the size that the last compaction would reach.
     pub(super) fn wrote(&mut self, now: Instant, file: u64, stored: u64) {
         let enough = SMALL_BYTES.saturating_add(stored.saturating_mul(2 * self.reached));
         self.waiting = (file > enough).then(|| {

@@ -23,11 +23,12 @@ const FORMAT_NAME: &str = "format";
 /// the file counts what each module uses, and has a checksum for each entry.
 pub(super) const FORMAT: u32 = 2;
 
-/// A data directory with the store's file open and locked.
+/// A data directory with the store's file open and locked. The lock lasts until the backend is closed or dropped.
 pub(super) struct DataDir {
     directory: PathBuf,
     /// The path of the store's file.
     pub(super) path: PathBuf,
+    /// The store's file, open and locked.
     pub(super) backend: Arc<FileBackend>,
 }
 
@@ -42,8 +43,8 @@ impl DataDir {
         Ok(opened)
     }
 
-    /// Writes the version of the format into the directory, unless it has this one. To be called before anything in the
-    /// directory is changed, so that an earlier program refuses it from then on.
+    /// Writes the version of the format into the directory, unless that has this version or a higher one. To be called
+    /// before anything in the directory is changed, so that an earlier program refuses it from then on.
     pub(super) fn mark(&self) -> Result<(), OpenError> {
         if read_format(&self.directory)?.is_some_and(|found| found >= FORMAT) {
             return Ok(());
@@ -52,11 +53,12 @@ impl DataDir {
         self.write_format().map_err(failed)
     }
 
-    /// Opens and locks the file of an existing store, and changes nothing.
+    /// Opens and locks the file of an existing store, and changes nothing. [`OpenError::NoStore`] if there is none.
     pub(super) fn open(directory: &Path) -> Result<Self, OpenError> {
         Self::lock(directory, false)
     }
 
+    /// Checks the directory, and opens and locks the store's file. With `create`, a missing file is created.
     fn lock(directory: &Path, create: bool) -> Result<Self, OpenError> {
         check_private(directory)?;
         // Before the file is opened or created: a later version may have no such file.
@@ -87,6 +89,7 @@ impl DataDir {
         Ok(Self { directory: directory.to_owned(), path, backend: Arc::new(backend) })
     }
 
+    /// Writes the format file, under another name first, and syncs it and the directory.
     fn write_format(&self) -> io::Result<()> {
         let mut file = NamedTempFile::new_in(&self.directory)?;
         writeln!(file, "{FORMAT}")?;

@@ -10,7 +10,8 @@ use super::catch_panic::caught;
 use super::tables::{self, StoreState};
 use crate::lock;
 
-/// How many bytes of the file redb caches; its default is 1 GiB. Fewer in tests, so that they can exceed it sooner.
+/// How many bytes of the file redb caches in memory; its default is 1 GiB. Fewer in tests, so that they can exceed it
+/// sooner.
 const CACHE_BYTES: usize = if cfg!(test) { 1024 * 1024 } else { 16 * 1024 * 1024 };
 
 /// The database of a store, shared by the writer, which reopens it, and all readers.
@@ -132,7 +133,7 @@ impl StoreFile {
         let _ = self.backend.close();
     }
 
-    /// Drops a database that may be broken: redb may write, fail or panic then.
+    /// Drops a database that may be broken: redb may write, fail or panic then, and that is ignored.
     fn drop_broken(&self, database: Option<Database>) {
         let _ = self.catch(|| {
             drop(database);
@@ -140,6 +141,7 @@ impl StoreFile {
         });
     }
 
+    /// Waits until the database is not in use, and keeps others from using it.
     fn lock(&self) -> RwLockWriteGuard<'_, OpenDatabase> {
         lock::write(&self.current)
     }

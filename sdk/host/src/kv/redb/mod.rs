@@ -62,11 +62,12 @@ use super::{
 };
 use crate::lock::lock;
 
-/// How many bytes of keys and values may wait to be written. Fewer in tests, so that they can reach the limit sooner.
+/// How many bytes of namespaces, keys and values may wait to be written. Beyond it, writes wait for their turn. Fewer
+/// in tests, so that they can reach the limit sooner.
 const WAITING_BYTES: usize = if cfg!(test) { 16 * 1024 * 1024 } else { 64 * 1024 * 1024 };
 /// How many of these bytes a write takes in addition to those of its namespace, key and value.
 const WRITE_OVERHEAD: usize = 512;
-/// How many reads may wait for the reader.
+/// How many reads may wait for the reader. Beyond it, reads wait for their turn.
 const WAITING_READS: usize = 4096;
 
 /// A [`KvStore`] in a file, or in memory.
@@ -75,9 +76,9 @@ const WAITING_READS: usize = 4096;
 /// [`close`](KvStore::close) does nothing.
 ///
 /// When the disk is full, writes fail with [`KvError::Storage`]; reads go on, and writes succeed again when there is
-/// room. After each such failure the file is opened again, which reads all of it once, as does the first opening after
-/// a crash.
+/// room. After such a failure, and after a crash, the file is opened again, which may read all of it once.
 pub struct RedbStore {
+    /// The values that were read recently, for reads without the reader thread.
     cache: Arc<ValueCache>,
     /// A permit for each of [`WAITING_READS`].
     reads: Arc<Semaphore>,
@@ -89,14 +90,15 @@ pub struct RedbStore {
     file: Arc<StoreFile>,
     /// The threads that write backups.
     backups: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    /// The threads; `None` once they were waited for.
     reader: Option<JoinHandle<()>>,
     writer: Option<JoinHandle<()>>,
 }
 
 impl RedbStore {
-    /// Opens the store in a data directory. Creates the directory and the store if they do not exist, for this user alone
-    /// (modes 700 and 600). Each namespace has the quota [`FILE_QUOTA`]. Blocks on the disk: call it before tasks begin, or
-    /// where blocking is allowed.
+    /// Opens the store in a data directory. Creates the directory and the store if they do not exist, for this user
+    /// alone (modes 700 and 600), and locks the store until it is dropped. Each namespace has the quota [`FILE_QUOTA`].
+    /// Blocks on the disk: call it before tasks begin, or where blocking is allowed.
     ///
     /// # Errors
     ///
@@ -133,25 +135,30 @@ impl RedbStore {
         Self::with_backend(Arc::new(InMemoryBackend::new()), Path::new("memory"), quotas)
     }
 
-    /// Reads everything in a data directory that no host uses, and reports what is damaged. Changes nothing.
+    /// Reads everything in a data directory that no host uses, and reports what is damaged. Changes nothing. Blocks on
+    /// the disk.
     ///
     /// # Errors
     ///
-    /// If the store can't be read for another reason than damage. The most frequent one is that a host uses the directory.
+    /// If the store can't be read for another reason than damage. The most frequent one is that a host uses the
+    /// directory.
     pub fn check(directory: impl AsRef<Path>) -> Result<Inspection, OpenError> {
         offline::check(directory.as_ref())
     }
 
-    /// Copies everything that can be read in a damaged store to a new file, which replaces the damaged one, and keeps the
-    /// damaged file beside it as `kv.redb.damaged-1`, or with the next free number. A store without damage is left as it is.
+    /// Copies everything that can be read in a damaged store to a new file, which replaces the damaged one, and keeps
+    /// the damaged file beside it as `kv.redb.damaged-1`, or with the next free number. A store without damage is left
+    /// as it is. Blocks on the disk.
     ///
     /// # Errors
     ///
-    /// If a host uses the directory, or the new file can't be written. The damaged file is then still the store's.
+    /// If a host uses the directory, or the new file can't be written. The damaged file is then still the store's,
+    /// unless only the last step, syncing the directory, has failed.
     pub fn repair(directory: impl AsRef<Path>) -> Result<Repair, OpenError> {
         offline::repair(directory.as_ref())
     }
 
+    /// Opens the database on `backend` and starts the threads. `path` is for messages.
     fn with_backend(backend: Arc<dyn StorageBackend>, path: &Path, quotas: Quotas) -> Result<Self, OpenError> {
         let opened = StoreFile::open(backend, path.display().to_string());
         let (file, state) = opened.map_err(|failure| failed_to_open(path, failure))?;
@@ -182,7 +189,8 @@ impl RedbStore {
         Ok(store)
     }
 
-    /// Sends a query to the reader, and waits for the result. With a `key`, checks it before.
+    /// Sends a query to the reader, and waits for the result. With a `key`, checks it before. [`KvError::Closed`] if
+    /// the store is dropped first.
     fn read<T: Send + 'static>(
         &self,
         key: Option<&str>,
@@ -314,6 +322,7 @@ impl fmt::Debug for RedbStore {
     }
 }
 
+/// Starts a thread of the store.
 fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
     Builder::new().name(name.to_owned()).spawn(run).map_err(OpenError::Thread)
 }

@@ -22,7 +22,7 @@ use super::usage::Usage;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// How many readable keys each namespace has.
+    /// How many readable keys each namespace has. A namespace without any is left out.
     pub keys: BTreeMap<String, u64>,
     /// A sentence for each damage that was found, 100 at most, and one with the number of further ones. Empty if nothing is
     /// damaged.
@@ -33,7 +33,7 @@ pub struct Inspection {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Repair {
-    /// How many keys each namespace has in the new file.
+    /// How many keys each namespace has in the store's file now. A namespace without any is left out.
     pub keys: BTreeMap<String, u64>,
     /// As in [`Inspection::damage`]. Empty if nothing was damaged; then nothing was changed.
     pub damage: Vec<String>,
@@ -41,12 +41,15 @@ pub struct Repair {
     pub aside: Option<PathBuf>,
 }
 
+/// See [`RedbStore::check`](super::RedbStore::check).
 pub(super) fn check(directory: &Path) -> Result<Inspection, OpenError> {
     let DataDir { path, backend, .. } = DataDir::open(directory)?;
     let (inspection, _) = read(&(backend as Arc<_>), &path, &mut |_, _, _| Ok(()))?;
     Ok(inspection)
 }
 
+/// See [`RedbStore::repair`](super::RedbStore::repair). Reads a damaged store twice: to find the damage, and to copy
+/// the rest.
 pub(super) fn repair(directory: &Path) -> Result<Repair, OpenError> {
     let data = DataDir::open(directory)?;
     let (path, backend): (_, Arc<dyn StorageBackend>) = (data.path.clone(), Arc::clone(&data.backend) as Arc<_>);

@@ -8,7 +8,7 @@ use ::redb::Error;
 
 use super::file::RedbFailure;
 
-/// Why a [`RedbStore`](super::RedbStore) could not be opened, checked or repaired.
+/// Why a [`RedbStore`](super::RedbStore) could not be opened, checked or repaired. The message says what to do.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -28,7 +28,8 @@ pub enum OpenError {
     NotPrivate {
         /// The directory.
         directory: PathBuf,
-        /// The id of its owner, if that is another user.
+        /// The id of its owner, if that is another user; `None` if the directory is this user's, and others may write
+        /// to it.
         owner: Option<u32>,
         /// The directory's permission bits.
         mode: u32,
@@ -63,10 +64,10 @@ pub enum OpenError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong, as a sentence.
+        /// What is wrong, as a clause, such as "its end is missing".
         reason: String,
     },
-    /// A thread for the store could not be started.
+    /// A thread for the store could not be started, with the error of the system.
     Thread(io::Error),
 }
 

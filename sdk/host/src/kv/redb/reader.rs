@@ -25,7 +25,9 @@ pub(super) trait PendingRead: Send {
 
 /// A [`PendingRead`] with a reply of a certain type.
 pub(super) struct TypedRead<T, F> {
+    /// What to read. It may run twice, if the first attempt fails.
     pub(super) query: F,
+    /// `None` once the reply was sent.
     pub(super) reply: Option<oneshot::Sender<Result<T, KvError>>>,
     /// One of the reads that may wait.
     pub(super) _permit: OwnedSemaphorePermit,
@@ -51,6 +53,7 @@ impl<T: Send, F: Fn(&Snapshot, CacheEpoch) -> Result<T, Error> + Send> PendingRe
 /// The state of the reader thread.
 pub(super) struct Reader {
     pub(super) file: Arc<StoreFile>,
+    /// Has the epoch, which each query gets; the query puts small values there.
     pub(super) cache: Arc<ValueCache>,
     pub(super) requests: Receiver<ReadRequest>,
     /// The writer, which opens the database again when a read fails.
@@ -58,7 +61,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Reads until the store is closed.
+    /// The body of the reader thread: reads until it gets `None`, or all senders are dropped. Reads that were sent
+    /// before `None` are still answered.
     pub(super) fn run(self) {
         while let Ok(Some(first)) = self.requests.recv() {
             // All requests are taken before the snapshot, which must contain what was written before each was sent.

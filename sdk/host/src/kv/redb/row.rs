@@ -9,13 +9,18 @@ pub(super) type EntryValue = (u64, Option<u64>, u32, &'static [u8]);
 
 /// The bit of an entry with a checksum. Entries of format 1 have no checksum.
 const CHECKED: u32 = 1 << 31;
+/// The length of the checksum behind the inline value.
 const CHECKSUM_BYTES: usize = 8;
 
-/// A decoded entry, without the parts of its value.
+/// A decoded entry, without the parts of its value. It was not checked against its checksum yet.
 #[derive(Clone, Copy)]
 pub(super) struct Row<'a> {
+    /// The revision of the key's last write.
     pub(super) revision: u64,
+    /// When the key expires, in Unix milliseconds; `None`: never.
     pub(super) expiry: Option<u64>,
+    /// The number of parts of the value in the table of parts; 0 if the value is `inline`. In a damaged file it may be
+    /// any number.
     pub(super) parts: u32,
     /// The value; empty if it is stored in parts.
     pub(super) inline: &'a [u8],
@@ -39,7 +44,8 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Checks an entry and its whole value against its checksum. An entry of format 1 always passes.
+    /// Checks an entry and its whole value against its checksum. An entry of format 1 always passes. The error is
+    /// [`Error::Corrupted`].
     pub(super) fn check(&self, namespace: &str, key: &str, value: &[u8]) -> Result<(), Error> {
         match self.checksum {
             Some(sum) if sum != checksum(namespace, key, self.revision, self.expiry, value) => {

@@ -31,7 +31,7 @@ pub(super) struct Damage {
 }
 
 impl Damage {
-    /// Adds a sentence, unless it is listed already.
+    /// Adds a sentence, unless it is listed already. If [`MAX_LISTED`] are, it is only counted.
     pub(super) fn add(&mut self, what: String) {
         if self.listed.len() >= MAX_LISTED {
             self.more += 1;
@@ -40,6 +40,7 @@ impl Damage {
         }
     }
 
+    /// Whether no damage was found.
     pub(super) fn is_none(&self) -> bool {
         self.listed.is_empty()
     }
@@ -154,6 +155,7 @@ impl<E> Walk<'_, E> {
         Ok(self.step(&mut entries, false)?.map(|(at, _)| at))
     }
 
+    /// The entries between two places; an error if redb can't begin to read them.
     fn range(&self, from: Bound<(&str, &str)>, to: Bound<(&str, &str)>) -> Result<Entries, RedbFailure> {
         catch(|| Ok(self.snapshot.entries.range::<(&str, &str)>((from, to))?))
     }

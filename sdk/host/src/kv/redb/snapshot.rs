@@ -12,18 +12,20 @@ use crate::kv::{Entry, MAX_PAGE_KEYS, Page};
 /// An entry with its expiry.
 #[derive(Debug, Clone)]
 pub(super) struct Stored {
+    /// The whole value, and its revision.
     pub(super) entry: Entry,
     /// When the key expires, in Unix milliseconds; `None`: never.
     pub(super) expiry: Option<u64>,
 }
 
-/// A read transaction.
+/// A read transaction. While it exists, redb keeps what it reads, and the file can't be compacted.
 pub(super) struct Snapshot {
     pub(super) entries: ReadOnlyTable<EntryKey, EntryValue>,
     parts: ReadOnlyTable<(u64, u32), &'static [u8]>,
 }
 
 impl Snapshot {
+    /// A snapshot of the last committed state.
     pub(super) fn of(database: &Database) -> Result<Self, Error> {
         // The tables keep the transaction open.
         let transaction = database.begin_read()?;

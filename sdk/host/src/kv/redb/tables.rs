@@ -12,11 +12,14 @@ pub(super) type EntryKey = (&'static str, &'static str);
 /// The key of [`EXPIRIES`]: expiry in Unix milliseconds, namespace and key. The first one is the next to expire.
 pub(super) type ExpiryKey = (u64, &'static str, &'static str);
 
+/// For each key, its entry, which `row` encodes. A large value is in [`PARTS`].
 pub(super) const ENTRIES: TableDefinition<EntryKey, EntryValue> = TableDefinition::new("entries");
 /// The parts of large values, by revision and index. They are not in [`ENTRIES`], since redb rewrites a whole leaf of a
 /// table at each change in it.
 pub(super) const PARTS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("parts");
+/// The keys that expire. An entry here has no value.
 pub(super) const EXPIRIES: TableDefinition<ExpiryKey, ()> = TableDefinition::new("expiries");
+/// Single numbers by name; so far only [`REVISION`].
 pub(super) const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
 /// For each namespace, the number of its keys, and of the bytes of its keys and values. Format 1 does not have this table.
 pub(super) const USAGE: TableDefinition<&str, (u64, u64)> = TableDefinition::new("usage");
@@ -33,7 +36,7 @@ pub(super) struct StoreState {
     pub(super) revision: u64,
     /// The next expiry of a key, in Unix milliseconds; `None` if no key expires.
     pub(super) next_expiry: Option<u64>,
-    /// What all namespaces together are charged for, in bytes.
+    /// How many bytes all namespaces together are charged for: those of keys and values, plus 64 for each key.
     pub(super) stored: u64,
 }
 

@@ -76,8 +76,9 @@ impl<'transaction> WriteTables<'transaction> {
         })
     }
 
-    /// Writes a value, which is taken out of `value`, and returns the revision. The inner error is for the store's caller:
-    /// another revision was expected, or the quota is exceeded. The outer error is one of redb.
+    /// Writes a value, which is taken out of `value`, and returns the revision. The inner error is for the store's
+    /// caller: another revision was expected, or the quota is exceeded; then nothing was written. The outer error is
+    /// one of redb.
     pub(super) fn set(
         &mut self,
         namespace: &str,
@@ -219,7 +220,7 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(TransactionOutcome { revision: self.revision, written: self.written, next_expiry, stored })
     }
 
-    /// Removes a key that exists.
+    /// Removes a key that exists, expired or not, and records the change.
     fn remove(&mut self, namespace: &str, key: &str) -> Result<(), Error> {
         let before = self.before(namespace, key)?;
         self.entries.remove((namespace, key))?;

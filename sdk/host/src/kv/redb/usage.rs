@@ -6,12 +6,14 @@ const KEY_OVERHEAD: u64 = 64;
 /// The number of keys and bytes that a namespace holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Usage {
+    /// How many keys it holds, expired ones that were not removed yet included.
     pub(super) keys: u64,
     /// The bytes of keys and values.
     pub(super) bytes: u64,
 }
 
 impl Usage {
+    /// A usage as its table has it: the number of keys, and that of bytes.
     pub(super) fn of((keys, bytes): (u64, u64)) -> Self {
         Self { keys, bytes }
     }

@@ -23,13 +23,11 @@ const RETRY_EXPIRY: Duration = Duration::from_secs(1);
 
 /// A command to the writer.
 pub(super) enum WriterCommand {
+    /// Make this write.
     Write(WriteRequest),
     /// Open the database again, unless that was done since: a read has failed in this generation of it. `done` gets a
     /// message when it is open.
-    Failed {
-        generation: u64,
-        done: SyncSender<()>,
-    },
+    Failed { generation: u64, done: SyncSender<()> },
     /// End, after the writes that were sent before.
     Close,
 }
@@ -45,6 +43,7 @@ pub(super) struct WriteRequest {
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
+/// What a write does to its key.
 pub(super) enum WriteKind {
     Set { value: Vec<u8>, options: SetOptions },
     Delete { expected_revision: Option<u64> },
@@ -56,6 +55,7 @@ pub(super) struct Writer {
     pub(super) cache: Arc<ValueCache>,
     pub(super) watchers: Arc<Watchers>,
     pub(super) commands: Receiver<WriterCommand>,
+    /// How many bytes each namespace may hold.
     pub(super) quotas: Quotas,
     /// The revision of the last change.
     pub(super) revision: u64,
@@ -63,6 +63,7 @@ pub(super) struct Writer {
     pub(super) next_expiry: Option<u64>,
     /// The bytes that all namespaces are charged for.
     pub(super) stored: u64,
+    /// When to compact the file.
     pub(super) compaction: CompactionSchedule,
     /// When to [settle](StoreFile::settle) the file; `None` if nothing was written since the last time.
     pub(super) settle_at: Option<Instant>,
@@ -76,6 +77,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    /// A writer for a file whose state was just read.
     pub(super) fn new(
         file: Arc<StoreFile>,
         cache: Arc<ValueCache>,
@@ -102,7 +104,8 @@ impl Writer {
         }
     }
 
-    /// Writes until the store is closed.
+    /// The body of the writer thread: writes until [`WriterCommand::Close`]. Writes that were sent before it are still
+    /// made. Then the watches end, and the file is closed.
     pub(super) fn run(mut self) {
         self.compaction.wrote(Instant::now(), self.file.len(), self.stored);
         let mut open = true;
@@ -161,7 +164,7 @@ impl Writer {
         }
     }
 
-    /// Compacts the file.
+    /// Compacts the file, or puts that off if it can't be done now. Reads and writes wait meanwhile.
     fn shrink(&mut self) {
         if self.broken.is_some() {
             // The open database is on an overlay, which can't be compacted.
