@@ -59,7 +59,8 @@ pub(crate) struct RunArgs {
     pub(crate) otlp: Option<String>,
 }
 
-/// Reads a host name or an IP address for `--http-host`. A port is an error: the port of a request does not matter.
+/// Reads a host name or an IP address for `--http-host` and `[http] names`. A port, a scheme, a path, or brackets are an error: the port of
+/// a request does not matter. Whether the name exists is not checked.
 pub(crate) fn http_host(text: &str) -> Result<String, String> {
     let is_name = !text.is_empty() && !text.contains([':', '/', '[']);
     if is_name || text.parse::<IpAddr>().is_ok() {
@@ -68,7 +69,8 @@ pub(crate) fn http_host(text: &str) -> Result<String, String> {
     Err("expected a name or an address, without a port".to_owned())
 }
 
-/// `MODULE.KEY=VALUE`. The key is what follows the last dot: a module's name may have dots, a key has none.
+/// Reads the value of `--set`, `MODULE.KEY=VALUE`: the module's name and the setting. The key is what follows the last dot before the `=`:
+/// a module's name may have dots, a key has none. Whether the module and the key exist is checked later, in `configuration`.
 pub(super) fn module_setting(text: &str) -> Result<(String, Setting), String> {
     let expected = "expected `MODULE.KEY=VALUE`";
     let (name, _) = text.split_once('=').ok_or(expected)?;
@@ -77,7 +79,7 @@ pub(super) fn module_setting(text: &str) -> Result<(String, Setting), String> {
     Ok((module.to_owned(), setting))
 }
 
-/// `MODULE=NUMBER`, with a number from 1 on.
+/// Reads the value of `--instances`, `MODULE=NUMBER`: the module's name and the number of its processes, 1 to `u32::MAX`.
 pub(super) fn module_instances(text: &str) -> Result<(String, u32), String> {
     let (module, number) = text.split_once('=').ok_or("expected `MODULE=NUMBER`")?;
     match number.parse() {
