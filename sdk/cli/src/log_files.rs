@@ -56,9 +56,8 @@ impl LogFiles {
         Ok(Self { dir: dir.to_owned(), limits, file, day, is_torn })
     }
 
-    /// Writes a line; `line` has to end with a line end. Blocks while the disk does. If the file was removed or moved by somebody else, a
-    /// new one is made. After an error the line may be missing or torn, or old files may be left over; later calls try again, and their
-    /// lines are whole.
+    /// Writes a line; `line` has to end with a line end. Blocks while the disk does. If the file was removed meanwhile, a new one is made.
+    /// After an error the line may be missing or torn, or old files may be left over; later calls try again, and their lines are whole.
     pub(crate) fn write(&mut self, line: &[u8]) -> io::Result<()> {
         let (mut metadata, day) = (self.file.metadata()?, today());
         if metadata.nlink() == 0 {

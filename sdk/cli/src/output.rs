@@ -43,7 +43,7 @@ pub(crate) fn print_json(json: &str) -> Result<()> {
 }
 
 /// Writes bytes to stdout unchanged. If stdout is a terminal, writes them as text for people instead, as [`print`] does; bytes that are not
-/// UTF-8 become `\u{fffd}`.
+/// UTF-8 are replaced.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<()> {
     if is_terminal() { print(&String::from_utf8_lossy(bytes)) } else { write(bytes) }
 }
