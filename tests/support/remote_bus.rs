@@ -90,6 +90,7 @@ impl Message {
         })
     }
 
+    /// The envelope on the receiving host.
     fn into_envelope(self) -> Envelope<'static> {
         let mut envelope = Envelope::new(self.topic, WirePayload::from(self.payload), self.source, self.trace_id);
         envelope.priority = self.priority;
@@ -113,6 +114,7 @@ enum SentResult {
 }
 
 impl SentResult {
+    /// Copies the result.
     fn of(result: CallResult<'_>) -> Self {
         match result {
             CallResult::Success(data) => {
@@ -139,6 +141,7 @@ impl SentResult {
         Self::Lost { reason: reason.to_owned(), was_alone: false }
     }
 
+    /// Gives the result to the caller on this host.
     fn send_to(self, reply: ReplyTo, batch: &mut WriteBatch) {
         match &self {
             Self::Success(data) => {
@@ -174,6 +177,7 @@ fn run(stream: UnixStream, receive: impl Fn(Packet) + Send + 'static, gone: impl
     link
 }
 
+/// Writes the packets of a link, each [`LATENCY`] after the one before, until the link is dropped or the other end is gone.
 async fn write(mut writer: OwnedWriteHalf, mut packets: mpsc::UnboundedReceiver<Packet>) {
     while let Some(packet) = packets.recv().await {
         tokio::time::sleep(LATENCY).await;
@@ -325,6 +329,7 @@ impl Routes {
 #[derive(Debug)]
 pub struct RemoteBus(Arc<Connection>);
 
+/// A host's end of the connection, and what waits on it.
 #[derive(Debug)]
 struct Connection {
     link: Link,
@@ -357,6 +362,7 @@ impl fmt::Debug for State {
 }
 
 impl RemoteBus {
+    /// A bus whose broker is at the other end of the stream.
     fn new(stream: UnixStream) -> Arc<Self> {
         let connection = Arc::new_cyclic(|this: &Weak<Connection>| {
             let (receiving, ending) = (this.clone(), this.clone());

@@ -34,6 +34,7 @@ struct Server {
     changes: Vec<(String, Change, bool)>,
 }
 
+/// What the server has for a key.
 struct Stored {
     entry: Entry,
     /// When the key expires; `None`: never.

@@ -34,6 +34,7 @@ impl Handler for Echo {
         Ok(Response::new().with_bytes("data", answer))
     }
 
+    /// Always healthy, with the number of requests as a detail.
     async fn health_check(&self) -> Result<Health> {
         Ok(Health::healthy().detail("requests_processed", self.requests.load(Ordering::Relaxed)))
     }

@@ -10,12 +10,14 @@ use store::Store;
 
 ixt_sdk::include_module!();
 
+/// What all requests share.
 struct Orders {
     config: Config,
     store: Store,
 }
 
 impl Handler for Orders {
+    /// Opens the store. The module does not start if that fails.
     async fn init(config: Config, _runtime: Runtime) -> Result<Self> {
         let store = Store::open(&config.database_url)?;
         Ok(Self { config, store })

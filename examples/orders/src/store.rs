@@ -54,6 +54,7 @@ impl Store {
             .optional()
     }
 
+    /// Waits until no other statement uses the connection.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         // A panic between two statements leaves no statement half done.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)

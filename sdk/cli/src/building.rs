@@ -38,6 +38,7 @@ pub(crate) fn build(args: &BuildArgs, json: bool) -> Result<()> {
     Ok(())
 }
 
+/// The program's arguments as text; what is not UTF-8 is replaced.
 fn args_of(program: &Program) -> Vec<String> {
     program.args().iter().map(|arg| arg.display().to_string()).collect()
 }
@@ -87,6 +88,7 @@ pub(crate) struct OnStderr {
 }
 
 impl OnStderr {
+    /// Looks now whether stderr is a terminal.
     pub(crate) fn new() -> Self {
         Self { columns: stderr_columns(), has_progress: AtomicBool::new(false) }
     }

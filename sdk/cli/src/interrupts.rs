@@ -40,6 +40,7 @@ impl Interrupt {
         128 + u8::try_from(signal).unwrap_or_default()
     }
 
+    /// The failure of a command that this signal has ended.
     fn failure(self) -> Failure {
         Failure::interrupted(self.status())
     }
@@ -74,6 +75,7 @@ struct SignalQueue {
     added: Notify,
 }
 
+/// The content of a [`SignalQueue`].
 #[derive(Default)]
 struct ReceivedSignals {
     /// The signals that were not taken yet, the oldest first, each with the time at which it came.

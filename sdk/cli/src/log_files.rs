@@ -124,6 +124,7 @@ fn is_ended(name: &str) -> bool {
     time.is_some_and(|time| time.get(..10).is_some_and(|day| day.parse::<Date>().is_ok()))
 }
 
+/// Opens the file that lines are written to, or creates it, and makes it unreadable for other users.
 fn open(dir: &Path) -> io::Result<File> {
     let file = File::options().create(true).append(true).mode(0o600).open(dir.join(CURRENT))?;
     // A file that was there already may be readable for others.
@@ -131,6 +132,7 @@ fn open(dir: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Whether the last byte of the file is a line end. False if the file is empty or can't be read.
 fn ends_with_a_line(path: &Path) -> bool {
     use std::io::{Read as _, Seek as _, SeekFrom};
 
@@ -142,6 +144,7 @@ fn ends_with_a_line(path: &Path) -> bool {
     read.is_ok() && last == *b"\n"
 }
 
+/// The current day in UTC.
 fn today() -> Date {
     day_of(Timestamp::now())
 }

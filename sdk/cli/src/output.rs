@@ -70,11 +70,13 @@ pub(crate) fn stderr_columns() -> Option<u16> {
     })
 }
 
+/// Writes bytes to stdout as they are.
 fn write(bytes: &[u8]) -> Result<()> {
     let mut stdout = io::stdout();
     written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
 }
 
+/// The result of a write to stdout: see [`print`].
 fn written(written: io::Result<()>) -> Result<()> {
     match written {
         Ok(()) => Ok(()),

@@ -28,6 +28,7 @@ pub(crate) fn unknown_topic(manifest: &Manifest, topic: &str) -> String {
     }
 }
 
+/// The names in backticks, with commas.
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -24,14 +24,16 @@ pub(crate) struct RunArgs {
     /// Don't build: run the programs of the last build with the same profile.
     #[arg(long)]
     pub(crate) no_build: bool,
-    /// Run several processes of a module. Each call goes to the one with the fewest requests. The default is 1.
+    /// Run several processes of a module. Each call goes to the one with the fewest requests. The default is the
+    /// number in the file of --config, or else 1.
     #[arg(long, value_name = "MODULE=NUMBER", value_parser = module_instances)]
     pub(crate) instances: Vec<(String, u32)>,
     /// End the host when a module has failed: it has been restarted as often as `[restart]` in the file of --config allows.
     /// Without this option such a module is restarted again and again, after the longest pause.
     #[arg(long)]
     pub(crate) exit_on_failure: bool,
-    /// The directory for the modules' keys and values. The default is `ixt` in `$XDG_DATA_HOME`, or in ~/.local/share.
+    /// The directory for the modules' keys and values. The default is that of the file of --config, or else `ixt` in
+    /// `$XDG_DATA_HOME`, or in ~/.local/share.
     #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Keep the modules' keys and values in memory only. They are gone when the host ends.

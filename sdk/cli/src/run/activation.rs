@@ -17,7 +17,9 @@ use rustix::net::sockopt::socket_acceptconn;
 /// The sockets that the service manager has passed on; `None` where there was none of that kind.
 #[derive(Debug, Default)]
 pub(super) struct Activation {
+    /// For the commands of `ixt`.
     pub(super) control: Option<UnixListener>,
+    /// For the HTTP server.
     pub(super) http: Option<TcpListener>,
 }
 

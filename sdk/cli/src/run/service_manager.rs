@@ -34,6 +34,7 @@ const NAMED_PROCESSES: usize = 3;
 #[derive(Clone)]
 pub(super) struct ServiceManager(Option<Arc<NotifySocket>>);
 
+/// The way to a service manager.
 struct NotifySocket {
     socket: UnixDatagram,
     /// The address in `NOTIFY_SOCKET`.

@@ -15,6 +15,7 @@ pub(super) struct HttpPage {
 }
 
 impl HttpPage {
+    /// A page of plain text.
     pub(super) fn text(status: StatusCode, text: String) -> Self {
         Self { status, kind: "text/plain; charset=utf-8", text }
     }
