@@ -42,7 +42,7 @@ pub(crate) fn print_json(json: &str) -> Result<()> {
     write(format!("{}\n", harmless_json(json)).as_bytes())
 }
 
-/// Writes bytes to stdout unchanged. If stdout is a terminal, writes them as text for people instead, as [`print`] does; bytes that are not
+/// Writes bytes to stdout unchanged. If stdout is a terminal, writes them as text for people instead, as [`print()`] does; bytes that are not
 /// UTF-8 are replaced.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<()> {
     if is_terminal() { print(&String::from_utf8_lossy(bytes)) } else { write(bytes) }
@@ -76,7 +76,7 @@ fn write(bytes: &[u8]) -> Result<()> {
     written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
 }
 
-/// The result of a write to stdout: see [`print`].
+/// The result of a write to stdout: see [`print()`].
 fn written(written: io::Result<()>) -> Result<()> {
     match written {
         Ok(()) => Ok(()),
