@@ -1,6 +1,7 @@
 //! `ixt`, the command for IXT modules. `ixt help` has the commands, their options and their exit status.
 //!
-//! - `args` is the command line. This file calls the function that carries out each command. The functions are in:
+//! `args` is the command line. This file calls the function that carries out each command:
+//!
 //! - `manifest`: the commands that work on manifests and need no host;
 //! - `building`: `ixt build`; `run`: `ixt run`; `call`: `ixt call` and `ixt publish`; `conformance`: `ixt conformance`;
 //! - `remote`: the commands that talk to a running host, and those that check and repair a host's data while it is not running.
