@@ -1,4 +1,4 @@
-//! Helpers for tests with the module `fixture`, from PROTOCOL.md alone.
+//! Helpers for tests with the module `tests/fixture`. They make frames from PROTOCOL.md alone, without the crates of this project.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::{RawHost, build, target_dir, workspace};
 
-/// A directory with the fixture's manifest, which names the program that is built already: `ixt` has nothing to build there.
+/// The path of a directory with the fixture's manifest, which names the program that is built already: `ixt` has nothing to build there.
+/// All tests share the directory; the module passes on `IXT_TEST_MARK` to its process.
 ///
 /// # Panics
 ///
@@ -28,7 +29,7 @@ pub fn built_fixture() -> PathBuf {
     dir
 }
 
-/// Starts and initializes the fixture.
+/// Starts the fixture with a raw host, and initializes it.
 ///
 /// # Panics
 ///
@@ -40,7 +41,7 @@ pub fn fixture() -> RawHost {
     host
 }
 
-/// A line as JSON.
+/// A line, such as a frame, as JSON.
 ///
 /// # Panics
 ///
@@ -50,7 +51,8 @@ pub fn parse(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
-/// The number of requests that have entered a handler of the fixture.
+/// The number of requests that have entered a handler of the fixture, which its health check reports. Sends a health check with the id 900,
+/// and takes the next frame as its reply.
 ///
 /// # Panics
 ///
@@ -61,7 +63,8 @@ pub fn entered(host: &mut RawHost) -> u64 {
     reply["data"]["entered"].as_u64().unwrap()
 }
 
-/// Sends a `handle` with this payload text, in base64 as the host would.
+/// Sends a `handle` with this id, topic and payload text, in base64 as the host would. Returns the next frame, which is the reply if
+/// nothing else is under way.
 pub fn handle(host: &mut RawHost, id: u64, topic: &str, payload: &str) -> Value {
     let base64 = base64(payload.as_bytes());
     parse(&host.ask(&format!(r#"{{"type":"handle","id":{id},"message":{{"topic":"{topic}","payload":"{base64}"}}}}"#)))

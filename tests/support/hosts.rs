@@ -1,4 +1,5 @@
-//! Hosts for tests, with actors: modules that do what a script in the request says (`tests/actor`).
+//! Hosts in the test's own process, with real processes as modules. Mostly these are actors: modules that do what a script in the request
+//! says (`tests/actor`).
 
 use std::fs;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use serde_json::Value;
 
 use crate::{build, workspace};
 
-/// The program of a module.
+/// The program of a module; builds it with cargo if the manifest names none. cargo's output goes to stderr.
 ///
 /// # Errors
 ///
@@ -22,19 +23,23 @@ pub async fn program(module: &Module) -> Result<Program, ProgramError> {
     module.program(&Build::default(), &|line: &str| eprintln!("{line}")).await
 }
 
-/// A host that is not started yet.
+/// A host that is not started yet: add its modules, and [start](Self::start) it.
 pub struct Hosts {
     dir: tempfile::TempDir,
-    /// Its settings. By default no process is restarted.
+    /// Its settings. At first those of `Settings::default`, but without restarts: a process that ends has failed.
     pub settings: Settings,
     modules: Vec<Planned>,
+    /// `None`: a reload starts the same deployment again.
     loader: Option<Arc<dyn Loader>>,
 }
 
+/// A module that is to be added.
 struct Planned {
     module: Module,
     program: Program,
+    /// Keys of its configuration, and their values as text.
     config: Vec<(String, String)>,
+    /// The number of its processes.
     instances: u32,
 }
 
@@ -57,7 +62,7 @@ impl Hosts {
         Self { dir: tempfile::tempdir().unwrap(), settings, modules: Vec::new(), loader: None }
     }
 
-    /// Processes that end are restarted at once, this often within a long time.
+    /// Restarts processes that end, after some milliseconds, up to `intensity` times within an hour. Then they have failed.
     #[must_use]
     pub fn restarting(mut self, intensity: u32) -> Self {
         let mut restart = RestartPolicy::default();
@@ -70,14 +75,14 @@ impl Hosts {
         self
     }
 
-    /// Sets the loader, which reads modules again at a restart.
+    /// Sets the loader, which reads modules again at a reload.
     #[must_use]
     pub fn loader(mut self, loader: Arc<dyn Loader>) -> Self {
         self.loader = Some(loader);
         self
     }
 
-    /// Adds an actor. `rest` are the lines of its manifest beside its name and version.
+    /// Adds an actor with one process. `rest` are the lines of its manifest behind `[module]`. Builds the programs.
     ///
     /// # Panics
     ///
@@ -87,7 +92,7 @@ impl Hosts {
         self.actors(name, rest, 1)
     }
 
-    /// Adds an actor with several processes.
+    /// Adds an actor with this many processes.
     ///
     /// # Panics
     ///
@@ -97,7 +102,7 @@ impl Hosts {
         self.program(name, rest, instances, Program::new(build("actor")))
     }
 
-    /// Adds a module with this program.
+    /// Adds a module with this program and this many processes. `rest` is as for [`actor`](Self::actor).
     ///
     /// # Panics
     ///
@@ -113,7 +118,7 @@ impl Hosts {
         self
     }
 
-    /// Adds a module of this workspace.
+    /// Adds the module at this path in the workspace, with one process, this program, and these keys of its configuration.
     ///
     /// # Panics
     ///
@@ -126,22 +131,23 @@ impl Hosts {
         self
     }
 
-    /// Adds a module of this workspace whose manifest names the program.
+    /// Adds the module at this path in the workspace, with the program that its manifest names, or else the one that cargo builds.
     ///
     /// # Panics
     ///
-    /// If there is none, or it does not say.
+    /// If there is no such module, or no program.
     pub async fn artifact(self, path: &str) -> Self {
         let module = Module::open(workspace().join(path)).unwrap_or_else(|report| panic!("{report}"));
         let program = program(&module).await.unwrap();
         self.module(path, program, &[])
     }
 
-    /// The builder, with all modules.
+    /// A builder with the settings, the loader and all modules, for a test that adds more to it. Keep this value until the host has ended:
+    /// it removes the modules' directories when it is dropped.
     ///
     /// # Panics
     ///
-    /// If a module is wrong.
+    /// If a configuration is wrong, or two modules have one name.
     #[must_use]
     pub fn builder(&self) -> HostBuilder {
         let mut builder = Host::builder(self.settings.clone());
@@ -159,11 +165,11 @@ impl Hosts {
         builder
     }
 
-    /// Starts the host, and waits until all modules are ready.
+    /// Starts the host, and waits until all processes are ready.
     ///
     /// # Panics
     ///
-    /// If that fails.
+    /// If the host or a process does not start.
     pub async fn start(self) -> Started {
         let host = self.builder().start().await.unwrap();
         let logs = host.logs().follow_all();
@@ -171,7 +177,7 @@ impl Hosts {
         Started { host, logs, files: self.dir }
     }
 
-    /// Starts the host, without waiting for the modules.
+    /// Starts the host, without waiting for its processes.
     ///
     /// # Panics
     ///
@@ -187,13 +193,14 @@ impl Hosts {
 pub struct Started {
     /// The host.
     pub host: Host,
+    /// All lines of the log; each is returned once.
     logs: Follower,
-    /// The directory that has one for each module.
+    /// The directory with a directory for each module that has no other place.
     pub files: tempfile::TempDir,
 }
 
 impl Started {
-    /// Calls an actor with this script. Returns the answer as JSON.
+    /// Calls an actor with this script, with the default options, and waits. Returns the data of the reply as JSON.
     ///
     /// # Errors
     ///
@@ -210,17 +217,18 @@ impl Started {
     ///
     /// # Panics
     ///
-    /// If the answer is not JSON.
+    /// If the data can't be read as JSON.
     pub async fn ask_with(&self, topic: &str, script: Value, options: CallOptions) -> Result<Value, CallError> {
         let data = self.host.call(topic, script.to_string().as_bytes(), options).await?;
         Ok(data.read().unwrap())
     }
 
-    /// Makes a call that has to fail. Returns the error's code and message.
+    /// Makes a call that has to fail. Returns the error's code and message; the code is `gone` if no reply came, and the message is the
+    /// reason.
     ///
     /// # Panics
     ///
-    /// If it is none.
+    /// If the call succeeds, or the request is too long.
     pub async fn error(&self, topic: &str, script: Value) -> (String, String) {
         match self.ask(topic, script).await {
             Err(CallError::Replied(reply)) => (reply.code, reply.message),
@@ -229,11 +237,12 @@ impl Started {
         }
     }
 
-    /// Waits for a line of the log that contains this, from where the last one was found; returns its module and message.
+    /// Waits for a line of the log whose message contains this text, from the last line that was returned on. Returns its module and
+    /// message.
     ///
     /// # Panics
     ///
-    /// If there is none within a long time.
+    /// If there is none within 60 seconds, or the host ends.
     pub async fn logged(&mut self, text: &str) -> (String, String) {
         let record = self.record(text).await;
         (record.module.clone(), record.message.clone())
@@ -243,7 +252,7 @@ impl Started {
     ///
     /// # Panics
     ///
-    /// If there is none within a long time.
+    /// If there is none within 60 seconds, or the host ends.
     pub async fn record(&mut self, text: &str) -> Arc<Record> {
         let search = async {
             loop {
@@ -257,16 +266,16 @@ impl Started {
         tokio::time::timeout(Duration::from_secs(60), search).await.unwrap_or_else(|_| panic!("no `{text}` is logged"))
     }
 
-    /// Waits for the next line of the log.
+    /// Waits for the next line of the log, without a limit.
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// If the host has ended.
     pub async fn logs_next(&mut self) -> Arc<Record> {
         self.logs.next().await.expect("the host has not ended")
     }
 
-    /// The lines of the log that have come and were not returned yet.
+    /// The messages of the log that have come and were not returned yet. Does not wait.
     pub fn lines(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         while let Some(record) = self.logs.try_next() {
@@ -275,7 +284,8 @@ impl Started {
         lines
     }
 
-    /// The rest of the log of a host that has ended.
+    /// The rest of the log's messages, up to the end of the host. Waits for that end: shut the host down before, and drop all other
+    /// handles.
     pub async fn rest(mut self) -> Vec<String> {
         drop(self.host);
         let mut lines = Vec::new();
@@ -290,7 +300,7 @@ impl Started {
 ///
 /// # Panics
 ///
-/// If there is none.
+/// If the system has no thread for the runtime.
 pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(work)
 }

@@ -1,4 +1,9 @@
-//! Helpers for several tests: the programs of the workspace, module crates in temporary directories, hosts, and a host made of raw bytes.
+//! Helpers for the tests in `tests/`. Most of them panic where a test has to fail.
+//!
+//! - `program` builds the workspace's programs, and finds processes; `scratch` makes module crates like those of authors;
+//! - `hosts` is a host in the test's own process, `running` is `ixt run` as a process, `raw_host` is a host made of raw bytes, for one
+//!   module (`fixture` has helpers for the module of that name);
+//! - `remote_bus` and `remote_store` are a bus and a store of another crate, to copy.
 
 mod fixture;
 mod hosts;

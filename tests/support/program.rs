@@ -1,4 +1,4 @@
-//! The workspace's programs, built when a test needs them.
+//! The workspace's programs, built when a test needs them; the programs that have to be installed; and the processes that run.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the workspace")
 }
 
-/// Cargo's target directory, in which this test was built.
+/// Cargo's target directory, in which this test was built: `target`, or that of `CARGO_TARGET_DIR`.
 ///
 /// # Panics
 ///
@@ -33,8 +33,9 @@ fn profile_dir() -> PathBuf {
     test.ancestors().nth(2).expect("cargo builds tests into target/PROFILE/deps").to_owned()
 }
 
-/// The program of a package of this workspace. The first call builds the programs of all packages: a plain `cargo test`
-/// builds libraries and tests, but not the programs of other packages.
+/// The path of the program of a package of this workspace, which has the package's name. The first call in a process builds the programs of
+/// all packages, in the test's profile, and blocks for as long: a plain `cargo test` builds libraries and tests, but not the programs of
+/// other packages.
 ///
 /// With `IXT_PROGRAMS_ARE_BUILT` in the environment, nothing is built. A runner with a process for each test sets it, after
 /// `cargo build --workspace --bins`: see `.config/nextest.toml`.
@@ -55,6 +56,7 @@ pub fn build(package: &str) -> PathBuf {
     program
 }
 
+/// Builds the programs of all packages. cargo does nothing if they are up to date.
 fn build_all() {
     let profile = profile_dir();
     let profile = match profile.file_name().and_then(OsStr::to_str) {
@@ -70,7 +72,8 @@ fn build_all() {
     assert!(status.success(), "the workspace's programs do not build");
 }
 
-/// Downloads every dependency in the workspace's lock file that is missing: `cargo test -p` downloads only those of one package.
+/// Downloads every dependency in the workspace's lock file that is missing, for commands that then run offline: `cargo test -p` downloads
+/// only those of one package.
 pub(crate) fn fetch() {
     let status = Command::new(cargo())
         .args(["fetch", "--quiet", "--locked"])
@@ -80,11 +83,12 @@ pub(crate) fn fetch() {
     assert!(status.success(), "the dependencies can't be downloaded");
 }
 
+/// The cargo that runs this test.
 pub(crate) fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// Checks that a program that is not part of this project is installed.
+/// Checks that a program that is not part of this project is installed, by `--version`. Its version is not checked.
 ///
 /// # Panics
 ///
@@ -99,8 +103,8 @@ pub fn needs(program: &str) {
     assert!(runs.is_ok_and(|status| status.success()), "this test needs `{program}`: install {package}");
 }
 
-/// Whether any process has this text in its environment. So a test finds processes that outlive the one that has started them: it sets a
-/// variable with a unique value there.
+/// Whether any process was started with this text in its environment. A test sets a variable with a unique value, `mark`, for a process,
+/// and finds out with this whether that process or one of its descendants still runs. Processes of other users are not seen.
 ///
 /// # Panics
 ///

@@ -1,4 +1,5 @@
-//! A host made from PROTOCOL.md alone: a socket, and lines of text. It uses none of this project's crates.
+//! A host made from PROTOCOL.md alone: a socket, and lines of text. It uses none of this project's crates. It sends what a test tells it
+//! to, also what no host would send, and does nothing by itself.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -6,10 +7,10 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// A timeout that is longer than any step takes, so that a test fails and does not hang.
+/// How long a test waits for the module's next bytes before it fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A module's process, and the host's end of its connection.
+/// A module's process, and the host's end of its connection. Dropped, it kills the process.
 pub struct RawHost {
     module: Child,
     reader: BufReader<UnixStream>,
@@ -18,21 +19,22 @@ pub struct RawHost {
 }
 
 impl RawHost {
-    /// Starts a module's program and waits until it has connected.
+    /// Starts a module's program, in a temporary directory and with pipes for stdout and stderr, and waits until it has connected, without
+    /// a limit.
     ///
     /// # Panics
     ///
-    /// If it does not.
+    /// If the program can't be started.
     #[must_use]
     pub fn start(program: &Path) -> Self {
         Self::start_with(program, &[])
     }
 
-    /// Like [`start`](Self::start), with these environment variables.
+    /// Like [`start`](Self::start), with these environment variables besides those of the test and of the host.
     ///
     /// # Panics
     ///
-    /// If it does not connect.
+    /// If the program can't be started.
     #[must_use]
     pub fn start_with(program: &Path, environment: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -53,7 +55,7 @@ impl RawHost {
         Self { module, reader, writer: stream, dir }
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes as they are. Blocks while the module does not read.
     ///
     /// # Panics
     ///
@@ -62,7 +64,7 @@ impl RawHost {
         self.writer.write_all(bytes).unwrap();
     }
 
-    /// Sends a line.
+    /// Sends a line: `line` and a line end.
     ///
     /// # Panics
     ///
@@ -71,11 +73,11 @@ impl RawHost {
         self.send_raw(format!("{line}\n").as_bytes());
     }
 
-    /// The next line from the module.
+    /// Waits for the next line from the module, and returns it without its line end.
     ///
     /// # Panics
     ///
-    /// If the module closes its connection instead.
+    /// If the module closes its connection instead, or sends nothing for 60 seconds.
     pub fn receive(&mut self) -> String {
         let mut line = String::new();
         self.reader.read_line(&mut line).unwrap();
@@ -84,7 +86,7 @@ impl RawHost {
         line
     }
 
-    /// Sends a frame whose length stands before it.
+    /// Sends a frame in the framing `length`, without an attachment.
     ///
     /// # Panics
     ///
@@ -94,7 +96,7 @@ impl RawHost {
         self.send_raw(json.as_bytes());
     }
 
-    /// Sends a frame with an attachment.
+    /// Sends a frame in the framing `length`, with an attachment. `json` has to name the place of the attachment.
     ///
     /// # Panics
     ///
@@ -106,11 +108,11 @@ impl RawHost {
         self.send_raw(attachment);
     }
 
-    /// The next frame from the module, whose length stands before it.
+    /// Waits for the next frame from the module in the framing `length`, which must have no attachment.
     ///
     /// # Panics
     ///
-    /// If the module closes its connection instead.
+    /// If the module closes its connection instead, or sends nothing for 60 seconds.
     pub fn receive_length(&mut self) -> String {
         let mut length = [0; 4];
         self.reader.read_exact(&mut length).unwrap();
@@ -119,11 +121,11 @@ impl RawHost {
         String::from_utf8(json).unwrap()
     }
 
-    /// The next frame from the module, with its attachment, if it has one.
+    /// Waits for the next frame from the module in the framing `length`. Returns its JSON and its attachment; `None` if it has none.
     ///
     /// # Panics
     ///
-    /// If the module closes its connection instead.
+    /// If the module closes its connection instead, or sends nothing for 60 seconds.
     pub fn receive_attached(&mut self) -> (String, Option<Vec<u8>>) {
         let mut length = [0; 4];
         self.reader.read_exact(&mut length).unwrap();
@@ -138,23 +140,25 @@ impl RawHost {
         (String::from_utf8(json.to_vec()).unwrap(), Some(attachment.to_vec()))
     }
 
-    /// The module's process.
+    /// The id of the module's process.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.module.id()
     }
 
-    /// Sends a line and returns the next one from the module.
+    /// Sends a line, waits for the next one from the module, and returns that: the reply, if nothing else is under way. It panics as
+    /// [`send`](Self::send) and [`receive`](Self::receive) do.
     pub fn ask(&mut self, line: &str) -> String {
         self.send(line);
         self.receive()
     }
 
-    /// Sends `init` with a configuration, and checks that the module accepts it.
+    /// Sends `init` with the id 1 and a configuration, a JSON object, and without an offer of framings and features. Checks that the module
+    /// accepts it.
     ///
     /// # Panics
     ///
-    /// If it does not.
+    /// If the next frame is no success.
     pub fn init(&mut self, config: &str) {
         let reply =
             self.ask(&format!(r#"{{"type":"init","id":1,"config":{config},"module_id":"m:1.0.0/instance-001"}}"#));
@@ -179,23 +183,23 @@ impl RawHost {
         self.writer.shutdown(std::net::Shutdown::Both).unwrap();
     }
 
-    /// Closes the pipes of the module's stdout and stderr, as a host that dies does.
+    /// Closes the pipes of the module's stdout and stderr, as a host that dies does. The module's next write to them fails.
     pub fn lose_log(&mut self) {
         (self.module.stdout, self.module.stderr) = (None, None);
     }
 
-    /// Everything that the module has printed to stdout, up to its end.
+    /// Everything that the module has printed to stdout, up to its end, for which this waits. Call it once.
     ///
     /// # Panics
     ///
-    /// If it is no text, or the log was lost.
+    /// If it is no text, or stdout was read or [lost](Self::lose_log) before.
     pub fn stdout(&mut self) -> String {
         let mut text = String::new();
         self.module.stdout.take().unwrap().read_to_string(&mut text).unwrap();
         text
     }
 
-    /// Waits for the module to end.
+    /// Waits for the module to end, without a limit. It does not make the module end.
     ///
     /// # Panics
     ///
@@ -204,17 +208,18 @@ impl RawHost {
         self.module.wait().unwrap()
     }
 
-    /// The module's directory.
+    /// The module's working directory, with the socket `s` in it.
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Waits for the module to end. Returns the frames that it has still sent, its exit status, and its stderr.
+    /// Waits for the module to end, without a limit. Returns the frames that it has still sent, its exit status, and its stderr. It does
+    /// not make the module end: send `shutdown` or close the connection before.
     ///
     /// # Panics
     ///
-    /// If it does not end.
+    /// If stderr is no text.
     #[must_use]
     pub fn end(mut self) -> (String, ExitStatus, String) {
         let mut rest = String::new();

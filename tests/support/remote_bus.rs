@@ -1,5 +1,6 @@
-//! A bus for several hosts, written with only the public API of `ixt_host::bus` and its docs. Each host has a connection to a broker, over
-//! which every message goes as a line of JSON, with a delay. The broker knows which host provides which topic.
+//! A bus for several hosts, written with only the public API of `ixt_host::bus` and its docs: the bus to copy for another backend. Each
+//! host has a connection to a broker, over which every message goes as a line of JSON, with a delay. The broker knows which host provides
+//! which topic. All of them are in one process. `tests/remote_bus.rs` tests it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,66 +19,60 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-/// The delay of each message.
+/// The delay of each packet, before it is written.
 const LATENCY: Duration = Duration::from_millis(1);
 
 /// A message on a connection, in either direction. A call has the number that its sender on this connection has given it.
 #[derive(Debug, Serialize, Deserialize)]
 enum Packet {
-    /// To the broker.
-    Ask {
-        number: u64,
-        question: Question,
-    },
+    /// To the broker, which answers each with the same number.
+    Ask { number: u64, question: Question },
     /// From the broker.
-    Answer {
-        number: u64,
-        yes: bool,
-    },
-    Call {
-        number: u64,
-        message: Message,
-    },
-    Cancel {
-        number: u64,
-    },
-    Result {
-        number: u64,
-        result: SentResult,
-    },
-    /// From the broker.
-    Event {
-        message: Message,
-    },
+    Answer { number: u64, yes: bool },
+    /// From the caller's host to the broker, and from there to the provider's host.
+    Call { number: u64, message: Message },
+    /// The caller gives up on this call of its own; it gets no result.
+    Cancel { number: u64 },
+    /// The result of a call, on the way back.
+    Result { number: u64, result: SentResult },
+    /// From the broker to each host that subscribes to the topic.
+    Event { message: Message },
 }
 
+/// What a host asks the broker. The answer is yes, unless the text says otherwise.
 #[derive(Debug, Serialize, Deserialize)]
 enum Question {
+    /// No: another host provides the topic.
     Provide(String),
     Withdraw(String),
     Subscribe(String),
     Unsubscribe(String),
+    /// No: no host provides the topic.
     IsProvided(String),
     Publish(Message),
+    /// The host provides and takes nothing more; the calls that it handles are lost.
     Close,
 }
 
-/// An [`Envelope`] as it is sent.
+/// An [`Envelope`] as it is sent. The deadline is sent as the remaining time, since hosts have different clocks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Message {
     topic: String,
     payload: Vec<u8>,
     priority: Priority,
+    /// The time until the deadline; `None` if there is none.
     remaining: Option<Duration>,
     attempt: u32,
     trace_id: String,
+    /// The id of the span, and whether it is sampled.
     parent_span: Option<(u64, bool)>,
     source: String,
-    /// The outermost first.
+    /// The chain of callers, the outermost first: process and instance of each.
     cause: Vec<(u64, String)>,
 }
 
 impl Message {
+    /// Copies the envelope. The error says what is wrong with the payload, if it is no base64.
     fn of(envelope: &Envelope<'_>) -> Result<Self, String> {
         let chain = envelope.cause.iter().flat_map(|cause| cause.chain());
         let mut cause: Vec<_> = chain.map(|cause| (cause.process(), cause.instance().to_string())).collect();
@@ -95,6 +90,7 @@ impl Message {
         })
     }
 
+    /// The envelope on the receiving host.
     fn into_envelope(self) -> Envelope<'static> {
         let mut envelope = Envelope::new(self.topic, WirePayload::from(self.payload), self.source, self.trace_id);
         envelope.priority = self.priority;
@@ -118,6 +114,7 @@ enum SentResult {
 }
 
 impl SentResult {
+    /// Copies the result.
     fn of(result: CallResult<'_>) -> Self {
         match result {
             CallResult::Success(data) => {
@@ -144,6 +141,7 @@ impl SentResult {
         Self::Lost { reason: reason.to_owned(), was_alone: false }
     }
 
+    /// Gives the result to the caller on this host.
     fn send_to(self, reply: ReplyTo, batch: &mut WriteBatch) {
         match &self {
             Self::Success(data) => {
@@ -160,7 +158,8 @@ impl SentResult {
     }
 }
 
-/// The sending end of a connection. Packets are sent in the background.
+/// The sending end of a connection. Packets wait in a queue without a limit, and a task writes them. Sending fails if the other end is
+/// gone.
 type Link = mpsc::UnboundedSender<Packet>;
 
 /// Sends the packets of the link, and passes received ones to `receive`, until the other end is gone; then calls `gone`.
@@ -178,6 +177,7 @@ fn run(stream: UnixStream, receive: impl Fn(Packet) + Send + 'static, gone: impl
     link
 }
 
+/// Writes the packets of a link, each [`LATENCY`] after the one before, until the link is dropped or the other end is gone.
 async fn write(mut writer: OwnedWriteHalf, mut packets: mpsc::UnboundedReceiver<Packet>) {
     while let Some(packet) = packets.recv().await {
         tokio::time::sleep(LATENCY).await;
@@ -193,30 +193,36 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The broker to which all hosts are connected.
+/// The broker to which all hosts are connected. Clones are handles of the same broker.
 #[derive(Debug, Clone, Default)]
 pub struct Broker(Arc<Mutex<Routes>>);
 
+/// What the broker knows. Hosts have numbers.
 #[derive(Debug, Default)]
 struct Routes {
+    /// The number that was given last, to a host or a call.
     last: u64,
     hosts: HashMap<u64, Link>,
+    /// The host of each topic.
     providers: HashMap<String, u64>,
     subscribers: HashMap<String, Vec<u64>>,
     /// The calls under way, by their numbers on the provider's connection.
     calls: HashMap<u64, Routed>,
 }
 
+/// A call that the broker has passed on.
 #[derive(Debug)]
 struct Routed {
+    /// The caller's host.
     caller: u64,
     /// Its number on the caller's connection.
     number: u64,
+    /// The provider's host.
     provider: u64,
 }
 
 impl Broker {
-    /// A bus for one more host.
+    /// Connects one more host, and returns its bus, for `HostBuilder::bus`.
     ///
     /// # Panics
     ///
@@ -236,12 +242,14 @@ impl Broker {
 }
 
 impl Routes {
+    /// Sends a packet to a host, or drops it if the host is gone.
     fn send(&self, host: u64, packet: Packet) {
         if let Some(link) = self.hosts.get(&host) {
             let _ = link.send(packet);
         }
     }
 
+    /// Handles a packet of this host.
     fn receive(&mut self, host: u64, packet: Packet) {
         match packet {
             Packet::Ask { number, question } => {
@@ -275,6 +283,7 @@ impl Routes {
         }
     }
 
+    /// Does what a host asks for, and returns the answer: see [`Question`].
     fn answer(&mut self, host: u64, question: Question) -> bool {
         match question {
             Question::Provide(topic) => {
@@ -298,7 +307,7 @@ impl Routes {
         true
     }
 
-    /// Removes a host that is gone: the calls that it handles are lost.
+    /// Removes everything that a host provides and subscribes to. The calls that it handles are lost. It may still call.
     fn let_go(&mut self, host: u64) {
         self.providers.retain(|_, provider| *provider != host);
         self.subscribers.values_mut().for_each(|hosts| hosts.retain(|subscriber| *subscriber != host));
@@ -309,16 +318,18 @@ impl Routes {
         }
     }
 
+    /// Removes a host whose connection has ended.
     fn gone(&mut self, host: u64) {
         self.let_go(host);
         self.hosts.remove(&host);
     }
 }
 
-/// A host's connection to a [`Broker`].
+/// A host's connection to a [`Broker`]. When the broker or this host is gone, calls fail with `UNAVAILABLE`.
 #[derive(Debug)]
 pub struct RemoteBus(Arc<Connection>);
 
+/// A host's end of the connection, and what waits on it.
 #[derive(Debug)]
 struct Connection {
     link: Link,
@@ -328,9 +339,13 @@ struct Connection {
 /// The calls under way, and the endpoints of this host.
 #[derive(Default)]
 struct State {
+    /// The number that was given last, to a question or a call.
     last: u64,
+    /// The connection has ended, or the host has closed the bus.
     is_closed: bool,
+    /// The questions that the broker has not answered.
     questions: HashMap<u64, oneshot::Sender<bool>>,
+    /// The events that the broker has not accepted yet. Their numbers are those of questions.
     publications: HashMap<u64, ReplyTo>,
     /// The calls that this host has made.
     calls: HashMap<u64, ReplyTo>,
@@ -347,6 +362,7 @@ impl fmt::Debug for State {
 }
 
 impl RemoteBus {
+    /// A bus whose broker is at the other end of the stream.
     fn new(stream: UnixStream) -> Arc<Self> {
         let connection = Arc::new_cyclic(|this: &Weak<Connection>| {
             let (receiving, ending) = (this.clone(), this.clone());
@@ -367,7 +383,7 @@ impl RemoteBus {
 }
 
 impl Connection {
-    /// Sends a question to the broker. Returns its answer; `None` if it is gone.
+    /// Sends a question to the broker at once, and returns a future of its answer; `None` if the broker is gone or the bus is closed.
     fn ask(&self, question: Question) -> impl Future<Output = Option<bool>> + Send + use<> {
         let (sender, answer) = oneshot::channel();
         {
@@ -381,6 +397,7 @@ impl Connection {
         async { answer.await.ok() }
     }
 
+    /// Handles a packet of the broker.
     fn receive(self: &Arc<Self>, packet: Packet) {
         let batch = &mut WriteBatch::none();
         match packet {
@@ -420,6 +437,7 @@ impl Connection {
         }
     }
 
+    /// Gives a call of another host to its endpoint here, and sends the result back when it comes.
     fn take(self: &Arc<Self>, number: u64, message: Message, batch: &mut WriteBatch) {
         let this = Arc::downgrade(self);
         let reply = ReplyTo::new(move |result, _| {
@@ -441,7 +459,7 @@ impl Connection {
         }
     }
 
-    /// Ends all calls, since the broker or this host is gone.
+    /// Ends all calls and publications of this host as lost, since the broker or this host is gone, and drops the endpoints.
     fn end(&self) {
         let State { calls, publications, providers, subscribers, .. } = {
             let mut state = lock(&self.state);
@@ -465,6 +483,7 @@ impl Cancel for Connection {
     }
 }
 
+/// The result of a registration by the broker's answer.
 fn registered(answer: Option<bool>) -> Result<(), BusError> {
     match answer {
         Some(true) => Ok(()),

@@ -1,5 +1,5 @@
-//! A key-value store whose server is elsewhere: here, a task. Each operation goes there and back, and watchers learn of a change only
-//! after its writer.
+//! A key-value store whose server is elsewhere: here, a task. Each operation goes there and back, and watchers learn of a change only after
+//! its writer. It uses only what `ixt_host::kv` exports, and is the store to copy for another backend. `tests/remote_store.rs` tests it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,29 +12,36 @@ use ixt_host::kv::{
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
-/// A client of a store's server, which it has started. The server ends with its last client.
+/// A client of a store's server. Clones are clients of the same server, which ends when the last one is dropped. It has no quotas, keeps
+/// nothing on disk, and can't be backed up.
 #[derive(Debug, Clone)]
 pub struct RemoteStore(mpsc::UnboundedSender<Operation>);
 
+/// What the server does for a client: changes the entries, and sends the reply.
 type Operation = Box<dyn FnOnce(&mut Server) + Send>;
 
 /// A namespace and a key.
 type Place = (String, String);
 
+/// The state of the server. Only its task uses it, so that operations come one after the other.
 #[derive(Default)]
 struct Server {
     entries: BTreeMap<Place, Stored>,
+    /// The revision of the last change; 0 before the first.
     revision: u64,
     watchers: Vec<Watcher>,
     /// What the watchers are not told yet: the namespace, the change, and whether the key existed before.
     changes: Vec<(String, Change, bool)>,
 }
 
+/// What the server has for a key.
 struct Stored {
     entry: Entry,
+    /// When the key expires; `None`: never.
     expires: Option<Instant>,
 }
 
+/// A watch of the keys of a namespace that begin with a prefix.
 struct Watcher {
     namespace: String,
     prefix: String,
@@ -42,7 +49,7 @@ struct Watcher {
 }
 
 impl RemoteStore {
-    /// Starts a server without keys.
+    /// Starts a server without keys. Call it within a runtime.
     #[must_use]
     pub fn start() -> Arc<Self> {
         let (client, operations) = mpsc::unbounded_channel();
@@ -50,11 +57,13 @@ impl RemoteStore {
         Arc::new(Self(client))
     }
 
-    /// All watches end, as after a lost connection.
+    /// Ends all watches, as after a lost connection. Returns before they have ended.
     pub fn end_watches(&self) {
         let _ = self.0.send(Box::new(|server| server.watchers.clear()));
     }
 
+    /// Runs an operation at the server, and waits for its result. Fails at once with the error in `checked`, and with `KvError::Closed` if
+    /// the server has ended.
     fn ask<T: Send + 'static>(
         &self,
         checked: Result<(), KvError>,
@@ -72,6 +81,7 @@ impl RemoteStore {
 }
 
 impl Server {
+    /// Runs operations and removes expired keys, until the last client is gone.
     async fn run(mut self, mut operations: mpsc::UnboundedReceiver<Operation>) {
         loop {
             let expires = self.entries.values().filter_map(|stored| stored.expires).min();
@@ -89,12 +99,13 @@ impl Server {
                 }
                 () = expiry => self.expire(),
             }
-            // Whoever waits for the operation goes on before the watchers are told.
+            // So that the caller of the operation goes on before the watchers are told.
             tokio::task::yield_now().await;
             self.tell_watchers();
         }
     }
 
+    /// Gives a change the next revision, and returns that. `None` as the value: the key is removed. The caller changes the entry.
     fn changed(&mut self, (namespace, key): Place, value: Option<&[u8]>, existed: bool) -> u64 {
         self.revision += 1;
         let change = Change { key, revision: self.revision, value: value.map(Arc::from) };
@@ -102,6 +113,7 @@ impl Server {
         self.revision
     }
 
+    /// Removes the keys whose time to live is over.
     fn expire(&mut self) {
         let now = Instant::now();
         let is_over = |stored: &Stored| stored.expires.is_some_and(|expires| expires <= now);
@@ -113,6 +125,7 @@ impl Server {
         }
     }
 
+    /// Sends the watchers the changes that they were not told, and forgets watchers that are gone.
     fn tell_watchers(&mut self) {
         self.watchers.retain(|watcher| !watcher.sender.is_closed());
         for (namespace, change, existed) in self.changes.drain(..) {
@@ -124,6 +137,8 @@ impl Server {
         }
     }
 
+    /// Whether the key exists. It is an error if its revision, 0 for a key that does not exist, is not `expected`; `None`: any revision
+    /// will do.
     fn check(&self, place: &Place, expected: Option<u64>) -> Result<bool, KvError> {
         let stored = self.entries.get(place);
         let actual = stored.map_or(0, |stored| stored.entry.revision);

@@ -1,4 +1,5 @@
-//! `ixt run` as a process, with its control socket and its modules in a temporary directory.
+//! `ixt run` as a process, with its control socket and its modules in a temporary directory. The modules are actors (`tests/actor`), unless
+//! a test writes others. A host in the test's own process is in `hosts`.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Lines};
@@ -10,19 +11,19 @@ use serde_json::Value;
 
 use crate::{build, is_running, target_dir, workspace};
 
-/// `ixt run`. Dropped, it is killed.
+/// A process of `ixt run`. Dropped, it is killed, and its directory is removed.
 pub struct Running {
-    /// Its directory; the modules are in `modules`.
+    /// Its directory. The modules are in `modules`, the control socket is `host/h`.
     pub dir: tempfile::TempDir,
     /// The process.
     pub ixt: Child,
-    /// Its stdout, until a test takes it.
+    /// The lines of its stdout, which is the log. `None` if it is no pipe, or after a test has taken it.
     pub log: Option<Lines<BufReader<ChildStdout>>>,
-    /// Its stderr.
+    /// The lines of its stderr. `None` if it is no pipe, or after a test has taken it.
     pub notes: Option<Lines<BufReader<ChildStderr>>>,
 }
 
-/// A directory with actors: for each a name, and the rest of its manifest.
+/// A temporary directory with actors in `modules`: for each a name, and the rest of its manifest. Builds the programs.
 ///
 /// # Panics
 ///
@@ -37,7 +38,8 @@ pub fn actors(modules: &[(&str, &str)]) -> tempfile::TempDir {
     dir
 }
 
-/// Writes the manifest of an actor.
+/// Writes the manifest of an actor into `modules/NAME` of `dir`, in place of an earlier one. `rest` comes behind `[artifacts.process]`: it
+/// may begin with keys of that table.
 ///
 /// # Panics
 ///
@@ -51,7 +53,8 @@ pub fn actor(dir: &Path, name: &str, rest: &str) {
     fs::write(dir.join("modules").join(name).join("manifest.toml"), manifest).unwrap();
 }
 
-/// `ixt` with these arguments, and the environment to find the host of this directory.
+/// The command `ixt` with these arguments, and the environment to find the host of this directory. It is not started. It runs in the
+/// workspace's root, and offline.
 #[must_use]
 pub fn ixt(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(build("ixt"));
@@ -65,7 +68,8 @@ fn mark(dir: &Path) -> String {
     format!("mark-{}", dir.display())
 }
 
-/// `ixt run` of the modules in this directory. Keys and values are in memory, unless `args` has `--data-dir`.
+/// The command `ixt run` for the modules in this directory, with these further arguments. It is not started. Keys and values are in memory,
+/// unless `args` has `--data-dir`.
 #[must_use]
 pub fn ixt_run(dir: &Path, args: &[&str]) -> Command {
     let mut command = ixt(dir, &["run"]);
@@ -77,7 +81,8 @@ pub fn ixt_run(dir: &Path, args: &[&str]) -> Command {
 }
 
 impl Running {
-    /// Starts `ixt run`.
+    /// Starts `ixt run` with pipes for stdout and stderr, and does not wait for the host: wait for a line with [`logged`](Self::logged) or
+    /// [`noted`](Self::noted).
     #[must_use]
     pub fn start(dir: tempfile::TempDir, args: &[&str]) -> Self {
         let command = ixt_run(dir.path(), args);
@@ -108,11 +113,12 @@ impl Running {
         Self { dir, ixt, log, notes }
     }
 
-    /// Waits for a line of the log that contains this text, and returns it.
+    /// Waits for a line of the log whose message contains this text, from the last line that was read on, and returns it. Blocks without a
+    /// limit.
     ///
     /// # Panics
     ///
-    /// If it ends without one.
+    /// If the log ends without one, or is not JSON.
     pub fn logged(&mut self, text: &str) -> Value {
         let log = self.log.as_mut().expect("the log is read here");
         loop {
@@ -124,17 +130,17 @@ impl Running {
         }
     }
 
-    /// Waits for a line of its stderr that contains this text, and returns it.
+    /// Waits for a line of its stderr that contains this text, from the last line that was read on, and returns it. Blocks without a limit.
     ///
     /// # Panics
     ///
-    /// If it ends without one.
+    /// If stderr ends without one.
     pub fn noted(&mut self, text: &str) -> String {
         let notes = self.notes.as_mut().expect("stderr is read here");
         notes.map(Result::unwrap).find(|line| line.contains(text)).unwrap_or_else(|| panic!("stderr has no `{text}`"))
     }
 
-    /// Runs a command for this host, and returns its output.
+    /// Runs `ixt` with these arguments for this host, waits for its end, and returns its status and output.
     ///
     /// # Panics
     ///
@@ -144,11 +150,11 @@ impl Running {
         ixt(self.dir.path(), args).output().unwrap()
     }
 
-    /// Runs a command for this host, which has to succeed. Returns its stdout.
+    /// Like [`run`](Self::run), for a command that has to succeed. Returns its stdout.
     ///
     /// # Panics
     ///
-    /// If it does not.
+    /// If it does not succeed.
     #[expect(clippy::must_use_candidate, reason = "often it matters only that it is done")]
     pub fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
@@ -156,11 +162,12 @@ impl Running {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Runs a command for this host, which has to fail and to print nothing to stdout. Returns its exit status and its stderr.
+    /// Like [`run`](Self::run), for a command that has to print nothing to stdout, as one that fails. Returns its exit status, which is not
+    /// checked, and its stderr.
     ///
     /// # Panics
     ///
-    /// If it prints anything, or can't be started.
+    /// If it prints anything to stdout, was killed by a signal, or can't be started.
     #[must_use]
     pub fn fails(&self, args: &[&str]) -> (i32, String) {
         let output = self.run(args);
@@ -168,11 +175,11 @@ impl Running {
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
     }
 
-    /// Ends it with `ixt stop`; returns its exit status, or `None` if it was killed by a signal.
+    /// Ends it with `ixt stop`, and waits. Returns its exit status, or `None` if it was killed by a signal.
     ///
     /// # Panics
     ///
-    /// If that is not possible.
+    /// If `ixt stop` fails.
     pub fn stop(&mut self) -> Option<i32> {
         self.ok(&["stop"]);
         // The rest of the log is read, so that the pipe never fills.
@@ -182,16 +189,16 @@ impl Running {
         self.ends()
     }
 
-    /// Sends it a signal.
+    /// Sends it a signal, and does not wait.
     ///
     /// # Panics
     ///
-    /// If it has ended.
+    /// If it has ended and was waited for.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.ixt), signal).unwrap();
     }
 
-    /// Waits for its end; returns its exit status, or `None` if it was killed by a signal.
+    /// Waits for its end, without a limit. Returns its exit status, or `None` if it was killed by a signal.
     ///
     /// # Panics
     ///
@@ -200,7 +207,8 @@ impl Running {
         self.ixt.wait().unwrap().code()
     }
 
-    /// Whether it, or anything that it has started, still runs.
+    /// Whether it, or any process that it has started, still runs. Processes of modules have the mark only if their manifest passes it on,
+    /// as that of an actor does.
     #[must_use]
     pub fn is_there(&self) -> bool {
         is_running(&format!("IXT_TEST_MARK={}\0", mark(self.dir.path())))

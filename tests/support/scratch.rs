@@ -1,4 +1,4 @@
-//! Module crates outside the workspace, like those of authors.
+//! Module crates outside the workspace, like those of authors, for tests that compile them.
 
 use std::fs;
 use std::path::Path;
@@ -12,11 +12,12 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// The crate that the README describes. Its dependencies have the features that they have in the workspace.
+    /// The crate that the README describes, with this name, `manifest.toml` and `src/main.rs`. Nothing is compiled yet. Its dependencies
+    /// have the features that they have in the workspace, so that only the crate itself is compiled: use this unless features matter.
     ///
     /// # Panics
     ///
-    /// If its files can't be written.
+    /// If its files can't be written, or the dependencies can't be downloaded.
     #[must_use]
     pub fn new(name: &str, manifest: &str, main: &str) -> Self {
         let scratch = Self::exact(name, manifest, main);
@@ -24,12 +25,12 @@ impl Scratch {
         scratch
     }
 
-    /// The crate that the README describes, and nothing else. Its dependencies have the features that they have for an author, and are
-    /// compiled for it.
+    /// Like [`new`](Self::new), but with the dependencies of the README alone, which have the features that they have for an author. They
+    /// are compiled for this crate, which takes long.
     ///
     /// # Panics
     ///
-    /// If its files can't be written.
+    /// If its files can't be written, or the dependencies can't be downloaded.
     #[must_use]
     pub fn exact(name: &str, manifest: &str, main: &str) -> Self {
         // From here on it is offline.
@@ -68,7 +69,8 @@ impl Scratch {
         scratch
     }
 
-    /// Gives its dependencies the features that they have in the workspace, so that only the crate itself is compiled.
+    /// Gives its dependencies the features that they have in the workspace, so that only the crate itself is compiled. Call it once, for a
+    /// crate made by [`exact`](Self::exact).
     ///
     /// # Panics
     ///
@@ -91,7 +93,7 @@ impl Scratch {
         self.dir.path()
     }
 
-    /// Writes one of its files.
+    /// Writes one of its files, with its directory, in place of an earlier one. `path` is relative to the crate.
     ///
     /// # Panics
     ///
@@ -102,7 +104,7 @@ impl Scratch {
         fs::write(&path, text).unwrap();
     }
 
-    /// Changes one of its files.
+    /// Replaces each `from` in one of its files by `to`.
     ///
     /// # Panics
     ///
@@ -113,7 +115,8 @@ impl Scratch {
         self.write(path, &text.replace(from, to));
     }
 
-    /// Runs a cargo command in it, with the workspace's target directory, where the dependencies are compiled already.
+    /// Runs a cargo command in it, such as `build`, offline and with the workspace's target directory, where the dependencies are compiled
+    /// already. Waits for its end, and returns its status and output, also if it fails.
     ///
     /// # Panics
     ///

@@ -1,4 +1,5 @@
-//! The quick-start module of IXT's Python and Node.js SDKs, in Rust: two services that take raw bytes.
+//! The quick-start module of IXT's Python and Node.js SDKs, in Rust: two services that take raw bytes, without types in the manifest. For
+//! typed services see `examples/orders`.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +9,9 @@ use ixt_sdk::prelude::*;
 ixt_sdk::include_module!();
 
 struct Echo {
+    /// From the configuration. It is only shown: there is no database.
     database_url: String,
+    /// How many requests have come, for the health check.
     requests: AtomicU64,
 }
 
@@ -18,17 +21,20 @@ impl Handler for Echo {
         Ok(Self { database_url: config.database_url, requests: AtomicU64::new(0) })
     }
 
+    /// Replies with the payload, as base64 under `result`.
     async fn my_service_process(&self, payload: Payload, _ctx: Context) -> Result<Response> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         Ok(Response::new().with_bytes("result", payload))
     }
 
+    /// Replies with a sentence about the payload, as base64 under `data`. Fails if the payload is not UTF-8.
     async fn my_service_query(&self, payload: Payload, ctx: Context) -> Result<Response> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let answer = format!("{} of {}: {}", ctx.topic(), self.database_url, payload.to_text()?);
         Ok(Response::new().with_bytes("data", answer))
     }
 
+    /// Always healthy, with the number of requests as a detail.
     async fn health_check(&self) -> Result<Health> {
         Ok(Health::healthy().detail("requests_processed", self.requests.load(Ordering::Relaxed)))
     }

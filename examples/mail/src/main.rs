@@ -1,4 +1,5 @@
-//! A module that other modules call. It stores each mail among its keys and values, under `outbox/`; other modules can't read them.
+//! A module that other modules call, such as `examples/notifications`. It sends nothing: it stores each mail among its keys and values,
+//! under `outbox/`, where other modules can't read it.
 
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -8,6 +9,7 @@ use ixt_sdk::prelude::*;
 
 ixt_sdk::include_module!();
 
+/// The mails are with the host, so that there is nothing to keep here.
 struct Outbox;
 
 impl Handler for Outbox {
@@ -15,6 +17,7 @@ impl Handler for Outbox {
         Ok(Self)
     }
 
+    /// Stores the mail, and replies with its id, the time in nanoseconds. `ABORTED` if there is a mail with this id.
     async fn mail_deliver(&self, mail: MailDeliverRequest, ctx: Context) -> Result<MailDeliverResponse> {
         let id = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos().to_string();
         // Of two mails with the same key, the second one fails, and does not overwrite the first.

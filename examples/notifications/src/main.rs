@@ -1,4 +1,5 @@
-//! A module that uses its host's services: it calls another module, stores values, publishes events and logs. Its tests run without a host.
+//! A module that uses its host's services: it calls another module (`examples/mail`), stores values, publishes events and logs. Its tests
+//! run without a host.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use ixt_sdk::{Priority, code};
 
 ixt_sdk::include_module!();
 
+/// How long a user's count is kept after the last message.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 struct Notifications {
@@ -15,7 +17,8 @@ struct Notifications {
 }
 
 impl Notifications {
-    /// Counts one more message to a user. It is an error if there were too many.
+    /// Counts one more message to a user. Fails with `QUOTA_EXCEEDED`, and counts nothing, if `per_user` messages were counted. Tries again
+    /// until no other message is counted at the same time.
     async fn count_one(&self, user_id: i64, ctx: &Context) -> Result<()> {
         let key = format!("sent/{user_id}");
         loop {
@@ -42,6 +45,8 @@ impl Handler for Notifications {
         Ok(Self { config })
     }
 
+    /// Counts the message, mails it, publishes `notifications.sent`, and replies with the mail's id. A message whose mail fails stays
+    /// counted.
     async fn notifications_send(
         &self,
         request: NotificationsSendRequest,
@@ -57,6 +62,7 @@ impl Handler for Notifications {
         Ok(NotificationsSendResponse { receipt: delivered.id })
     }
 
+    /// Replies with the count of a user: 0 if no message was counted within a day.
     async fn notifications_count(
         &self,
         request: NotificationsCountRequest,

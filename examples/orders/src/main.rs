@@ -1,5 +1,5 @@
-//! A module with types for its configuration, requests, responses and errors. It takes orders, and stores them in the SQLite file that its
-//! configuration names.
+//! A module with types for its configuration, requests and responses. It takes orders, and stores them in the SQLite file that its
+//! configuration names (`store`).
 
 mod store;
 
@@ -10,17 +10,20 @@ use store::Store;
 
 ixt_sdk::include_module!();
 
+/// What all requests share.
 struct Orders {
     config: Config,
     store: Store,
 }
 
 impl Handler for Orders {
+    /// Opens the store. The module does not start if that fails.
     async fn init(config: Config, _runtime: Runtime) -> Result<Self> {
         let store = Store::open(&config.database_url)?;
         Ok(Self { config, store })
     }
 
+    /// Stores the order, and replies with it and its new id. `INVALID_INPUT` if the quantity is below 1 or over `max_quantity`.
     async fn orders_place(&self, request: OrdersPlaceRequest, _ctx: Context) -> Result<Order> {
         if request.quantity < 1 {
             return Err(Error::invalid_input("quantity must be at least 1").detail("quantity", request.quantity));
@@ -31,6 +34,7 @@ impl Handler for Orders {
         Ok(self.store.insert(request)?)
     }
 
+    /// Replies with the order with this id. `NOT_FOUND` if there is none.
     async fn orders_get(&self, request: OrdersGetRequest, _ctx: Context) -> Result<Order> {
         let order = self.store.find(request.id)?;
         order.ok_or_else(|| Error::not_found(format!("there is no order {}", request.id)).detail("id", request.id))

@@ -1,4 +1,4 @@
-//! The orders in SQLite.
+//! The orders in SQLite. Each method blocks its thread for the time of one statement, which is short enough for an `async` handler.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,12 +7,16 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::{Order, OrdersPlaceRequest};
 
+/// A SQLite file with the table `orders`.
 pub(crate) struct Store {
+    /// One statement at a time uses it.
     connection: Mutex<Connection>,
 }
 
 impl Store {
-    /// Opens the file that a URL of the form `sqlite://path` names, and creates it if it does not exist.
+    /// Opens the file that a URL of the form `sqlite://path` names, and creates it and the table if they do not exist. A relative path
+    /// starts at the process's working directory, which is the module's. `INVALID_INPUT` if the URL has another form, `INTERNAL` if the
+    /// file can't be opened.
     pub(crate) fn open(database_url: &str) -> Result<Self> {
         // The error doesn't show the URL: one of another form may hold a password.
         let path = database_url
@@ -32,6 +36,7 @@ impl Store {
         Ok(Self { connection: Mutex::new(connection) })
     }
 
+    /// Stores an order under a new id, which no order had before, and returns it.
     pub(crate) fn insert(&self, request: OrdersPlaceRequest) -> rusqlite::Result<Order> {
         let OrdersPlaceRequest { sku, quantity, note } = request;
         let connection = self.connection();
@@ -40,6 +45,7 @@ impl Store {
         Ok(Order { id: connection.last_insert_rowid(), sku, quantity, note })
     }
 
+    /// The order with this id; `None` if there is none.
     pub(crate) fn find(&self, id: i64) -> rusqlite::Result<Option<Order>> {
         self.connection()
             .query_row("SELECT id, sku, quantity, note FROM orders WHERE id = ?1", [id], |row| {
@@ -48,6 +54,7 @@ impl Store {
             .optional()
     }
 
+    /// Waits until no other statement uses the connection.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         // A panic between two statements leaves no statement half done.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)

@@ -13,7 +13,8 @@ use crate::interrupts::Interrupts;
 use crate::module_dirs::modules;
 use crate::output::{print, print_json, say, say_progress, stderr_columns};
 
-/// `ixt build`: builds modules as `ixt run` does, and prints the programs that it would start.
+/// `ixt build`: builds modules as `ixt run` does, and prints for each its name, and the program with the arguments that `ixt run` would
+/// start. Nothing is built if there is a mistake in a manifest or in the host's file. A signal ends the build.
 pub(crate) fn build(args: &BuildArgs, json: bool) -> Result<()> {
     let file = HostFile::of(args.config.as_deref());
     let (modules, mut mistakes) = modules(&args.dirs)?;
@@ -37,12 +38,13 @@ pub(crate) fn build(args: &BuildArgs, json: bool) -> Result<()> {
     Ok(())
 }
 
+/// The program's arguments as text; what is not UTF-8 is replaced.
 fn args_of(program: &Program) -> Vec<String> {
     program.args().iter().map(|arg| arg.display().to_string()).collect()
 }
 
-/// The builds of these modules. An option of the command line overrides the file, with two exceptions: features add up, and `bin` of
-/// `[modules.NAME.build]` takes precedence for its module.
+/// The builds of these modules, in the same order. Nothing is built yet. An option of the command line overrides the file, with two
+/// exceptions: features add up, and `bin` of `[modules.NAME.build]` takes precedence for its module.
 pub(crate) fn builds(options: &BuildOptions, file: &HostFile, modules: &[Module]) -> Builds {
     let given = options.build();
     let mut all = file.build();
@@ -61,8 +63,8 @@ pub(crate) fn builds(options: &BuildOptions, file: &HostFile, modules: &[Module]
     builds
 }
 
-/// The failure for modules that could not be built. A feature or a program that does not exist is a usage error, with its line if the file
-/// names it.
+/// The failure for modules that could not be built: status 2 for a feature or a program that does not exist, with its line in `file` if it
+/// is named there; status 3 for anything else. `modules` are those among which the error's package is looked up.
 pub(crate) fn failure(error: &ProgramError, file: &HostFile, modules: &[Module]) -> Failure {
     let (path, key, name) = match error {
         ProgramError::Build(BuildError::UnknownProgram { path, name, .. }) => (path, "bin", name),
@@ -79,12 +81,14 @@ pub(crate) fn failure(error: &ProgramError, file: &HostFile, modules: &[Module])
 
 /// Shows cargo's output on stderr; also its progress, if stderr is a terminal. When it is dropped, it clears the line with the progress.
 pub(crate) struct OnStderr {
+    /// The width of the terminal on stderr when this was made; `None` if stderr is no terminal.
     columns: Option<u16>,
     /// Whether the last line on stderr shows progress.
     has_progress: AtomicBool,
 }
 
 impl OnStderr {
+    /// Looks now whether stderr is a terminal.
     pub(crate) fn new() -> Self {
         Self { columns: stderr_columns(), has_progress: AtomicBool::new(false) }
     }

@@ -9,7 +9,8 @@ use crate::failure::{Failure, Result};
 /// `given`, or else the default directory by the XDG Base Directory Specification: `$XDG_DATA_HOME/ixt`, or
 /// `~/.local/share/ixt` if that variable is unset or no absolute path.
 ///
-/// It is an error if `given` is `None` and neither `XDG_DATA_HOME` nor `HOME` is an absolute path.
+/// The directory is not made here, and need not exist. Fails with status 2 if `given` is `None` and neither `XDG_DATA_HOME` nor `HOME` is
+/// an absolute path.
 pub(crate) fn data_dir_or_default(given: Option<&Path>) -> Result<PathBuf> {
     data_dir(given, |name| env::var_os(name)).ok_or_else(|| {
         Failure::usage(
@@ -18,6 +19,7 @@ pub(crate) fn data_dir_or_default(given: Option<&Path>) -> Result<PathBuf> {
     })
 }
 
+/// As [`data_dir_or_default`], with the variables of `variable`; `None` if there is no directory.
 fn data_dir(given: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     if let Some(given) = given {
         return Some(given.to_owned());

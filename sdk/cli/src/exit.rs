@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::failure::Failure;
 use crate::output::{print, say};
 
-/// Prints why a command did not succeed, on stderr, and returns its exit status.
+/// Prints the failure's text on stderr, if it has one, and returns its exit status.
 pub(crate) fn report(failure: &Failure) -> ExitCode {
     // Without a text it does not write to stderr, which may be a stopped terminal and block.
     if !failure.text().is_empty() {
@@ -14,7 +14,8 @@ pub(crate) fn report(failure: &Failure) -> ExitCode {
     ExitCode::from(failure.status())
 }
 
-/// Prints the help that was asked for, on stdout with status 0, or what is wrong with the command line, on stderr with status 2.
+/// Ends a command line that clap did not accept: prints the help or version that was asked for, on stdout with status 0, or what is wrong,
+/// on stderr with status 2.
 pub(crate) fn explain(error: &clap::Error) -> ExitCode {
     let text = error.render().ansi().to_string();
     if error.use_stderr() {

@@ -1,4 +1,5 @@
-//! Why a command did not succeed: what it says on stderr, and its exit status. `ixt help` lists the statuses of each command.
+//! Why a command did not succeed: what it says on stderr, and its exit status. `ixt help` lists the statuses of each command. A failure is
+//! only a value: `exit` prints it, once, at the end of the process.
 
 use std::fmt::Display;
 
@@ -10,9 +11,11 @@ use ixt_host::text::{harmless, harmless_lines};
 pub(crate) struct Failure {
     /// The whole text, with its line end; empty if nothing is to be printed.
     text: String,
+    /// The exit status of the process.
     status: u8,
 }
 
+/// The result of a command, or of a part of one that can end it.
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
@@ -32,32 +35,34 @@ impl Failure {
         Self::no(format!("error: {reply}\n{details}"))
     }
 
-    /// Status 1: a module of `ixt run` has failed, or did not end as it should.
+    /// Status 1: a module of `ixt run` has failed, or did not end as it should. Prints `error: ` and the error.
     pub(crate) fn failed(error: impl Display) -> Self {
         Self { text: shown(error), status: 1 }
     }
 
-    /// Status 2: the command can't be carried out, because of its arguments, the host's file, or what it refers to.
+    /// Status 2: the command can't be carried out, because of its arguments, the host's file, or what these refer to; or no host is
+    /// running. Prints `error: ` and the error.
     pub(crate) fn usage(error: impl Display) -> Self {
         Self { text: shown(error), status: 2 }
     }
 
-    /// Status 2, with a report of mistakes that is printed as it is.
+    /// Status 2, with a report of mistakes in the arguments, the host's file or the configuration. The report is printed as it is.
     pub(crate) fn wrong(report: String) -> Self {
         Self { text: report, status: 2 }
     }
 
-    /// Status 3: the module could not be built, started or kept running; or the system refused something that the command needs.
+    /// Status 3: a module could not be built, started or kept running; the connection to the host broke, or its answer can't be read; or
+    /// the system refused something that the command needs. Prints `error: ` and the error.
     pub(crate) fn module(error: impl Display) -> Self {
         Self { text: shown(error), status: 3 }
     }
 
-    /// Status 3, with a report of mistakes that is printed as it is.
+    /// Status 3, with a report of mistakes in the manifest of the module that was to be started. The report is printed as it is.
     pub(crate) fn module_report(report: String) -> Self {
         Self { text: report, status: 3 }
     }
 
-    /// A signal ended the command. `status` is 128 plus the signal's number, as in shells.
+    /// A signal ended the command. `status` is 128 plus the signal's number, as in shells. Prints nothing.
     pub(crate) fn interrupted(status: u8) -> Self {
         Self { text: String::new(), status }
     }
@@ -72,7 +77,7 @@ impl Failure {
         Self { text: String::new(), status: 0 }
     }
 
-    /// The text that the command prints on stderr at its end.
+    /// The text that the command prints on stderr at its end, with its line end. Empty: nothing is printed.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -83,7 +88,8 @@ impl Failure {
     }
 }
 
-/// `error: …`, in which only the first line begins at the left: the error may quote anything.
+/// `error: …` with the error's causes. All lines but the first are indented: the error may quote anything, which must not look like another
+/// error.
 fn shown(error: impl Display) -> String {
     format!("error: {}\n", harmless_lines(&format!("{error:#}"), "    "))
 }

@@ -1,7 +1,8 @@
 //! The signals that end a command: Ctrl-C (SIGINT), SIGTERM, and SIGHUP, which the system sends when the terminal is closed.
 //!
-//! The first signal asks the command to end in order. A later one ends the process at once in two cases: the command has not read the one
-//! before for [`UNRESPONSIVE_AFTER`], or it has called [`Interrupts::end`], since it has nothing left to do.
+//! A command takes the signals from a queue with [`Interrupts::next`] or [`Interrupts::or`], and decides what each means. SIGINT and
+//! SIGTERM end the process at once in two cases: a signal has waited in the queue for more than [`UNRESPONSIVE_AFTER`], so that the command
+//! hangs; or the command has called [`Interrupts::end`] or dropped [`Interrupts`], since it has nothing left to do.
 //!
 //! For `ixt run` without a terminal SIGHUP means something else: it asks for a reload ([`ReloadSignals`]).
 
@@ -39,42 +40,49 @@ impl Interrupt {
         128 + u8::try_from(signal).unwrap_or_default()
     }
 
+    /// The failure of a command that this signal has ended.
     fn failure(self) -> Failure {
         Failure::interrupted(self.status())
     }
 }
 
-/// A signal that comes this soon after the same one is dropped: `timeout` and others send it to a process and to its group.
+/// A SIGINT or SIGTERM that comes this soon after the same one is ignored: `timeout` and others send a signal to a process and to its
+/// group.
 const DUPLICATE_WITHIN: Duration = Duration::from_millis(100);
 /// If the oldest signal in the queue is older than this, the command hangs, and the next signal ends the process.
 const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(1);
 
-/// The signals of one command. Once this is dropped, the next SIGINT or SIGTERM ends the process at once.
+/// The signals of one command; each command that runs modules makes one. Once this is dropped, the next SIGINT or SIGTERM ends the process
+/// at once, and SIGHUP does nothing.
 pub(crate) struct Interrupts {
+    /// SIGINT and SIGTERM.
     queue: Arc<SignalQueue>,
     /// `None` if SIGHUP is ignored, or means a reload.
     hang_up: Option<Signal>,
+    /// The last signal that was taken, but not a SIGHUP that came after another one. `None` before the first.
     first: Option<Interrupt>,
 }
 
-/// The SIGHUPs that ask a host to reload its modules.
+/// The SIGHUPs that ask a host to reload its modules. `None`: SIGHUP does not mean a reload here.
 pub(crate) struct ReloadSignals(Option<Signal>);
 
-/// The SIGINTs and SIGTERMs that the command has not read yet. A separate thread fills it, so that signals are seen even if all threads of
-/// the runtime are blocked.
+/// The SIGINTs and SIGTERMs that the command has not taken yet. A separate thread adds them, so that signals are seen even if all threads
+/// of the runtime are blocked.
 #[derive(Default)]
 struct SignalQueue {
     received: Mutex<ReceivedSignals>,
+    /// Notified when a signal was added.
     added: Notify,
 }
 
+/// The content of a [`SignalQueue`].
 #[derive(Default)]
 struct ReceivedSignals {
-    /// The signals that were not read yet, the oldest first, each with the time at which it came.
+    /// The signals that were not taken yet, the oldest first, each with the time at which it came.
     waiting: VecDeque<(Interrupt, Instant)>,
     /// The signal that came last, and when, to recognize its duplicate.
     last: Option<(Interrupt, Instant)>,
-    /// The command reads no more signals.
+    /// Whether the command takes no more signals: the next one ends the process.
     is_closed: bool,
 }
 
@@ -83,7 +91,7 @@ impl SignalQueue {
         lock(&self.received)
     }
 
-    /// Adds a signal that came now, or ends the process if the command reads no signals.
+    /// Adds a signal that came at `now`. Ignores a duplicate; ends the process with the signal's status if the command takes no signals.
     fn add(&self, interrupt: Interrupt, now: Instant) {
         let mut received = self.lock();
         if received.last.is_some_and(|(last, at)| last == interrupt && now.duration_since(at) < DUPLICATE_WITHIN) {
@@ -109,6 +117,7 @@ impl SignalQueue {
 }
 
 impl ReceivedSignals {
+    /// Whether a signal at this time has to end the process.
     fn is_unresponsive(&self, now: Instant) -> bool {
         let oldest = self.waiting.front();
         self.is_closed || oldest.is_some_and(|(_, at)| now.duration_since(*at) > UNRESPONSIVE_AFTER)
@@ -116,8 +125,8 @@ impl ReceivedSignals {
 }
 
 impl Interrupts {
-    /// Takes over SIGINT and SIGTERM, and SIGHUP unless the process was started with SIGHUP ignored, as by `nohup`. Call it
-    /// within a runtime.
+    /// Takes over SIGINT and SIGTERM, and SIGHUP unless the process was started with SIGHUP ignored, as by `nohup`. From now on they no
+    /// longer end the process by themselves. Call it within a runtime, once in a process. Fails if the system has no thread or file for it.
     pub(crate) fn new() -> io::Result<Self> {
         let queue = Arc::<SignalQueue>::default();
         let (mut signals, fills) = (Signals::new([SIGINT, SIGTERM])?, Arc::clone(&queue));
@@ -130,14 +139,15 @@ impl Interrupts {
         Ok(Self { queue, hang_up, first: None })
     }
 
-    /// Like [`Self::new`], for `ixt run`: SIGHUP ends the host if it was started on a terminal, and asks for a reload otherwise.
+    /// Like [`Self::new`], for `ixt run`: SIGHUP ends the host if this process has a controlling terminal, and asks for a reload otherwise.
+    /// If SIGHUP is ignored, it does neither.
     pub(crate) fn for_host() -> io::Result<(Self, ReloadSignals)> {
         let mut this = Self::new()?;
         let reloads = if has_terminal() { None } else { this.hang_up.take() };
         Ok((this, ReloadSignals(reloads)))
     }
 
-    /// Waits for the next signal. Cancel-safe.
+    /// Takes the next signal, or waits for one. The signals that come with the end of a terminal count once. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Interrupt {
         loop {
             let interrupt = tokio::select! {
@@ -150,8 +160,8 @@ impl Interrupts {
         }
     }
 
-    /// Whether a signal is a new request to end, and not the announcement of the same end of a terminal: the system, the shell, and often
-    /// the program that ends the session each send a signal for that.
+    /// Whether a signal is a new request to end. The end of a terminal brings several signals: the system, the shell, and often the program
+    /// that ends the session each send one. So a SIGHUP counts only as the first signal, and a SIGTERM not right after a SIGHUP.
     fn counts(&mut self, interrupt: Interrupt) -> bool {
         match (self.first.replace(interrupt), interrupt) {
             (Some(first), Interrupt::HangUp) => {
@@ -163,8 +173,8 @@ impl Interrupts {
         }
     }
 
-    /// Call it when nothing is left to do: from now on a signal ends the process at once. It is an error if a signal has come that
-    /// [`Self::next`] has not returned.
+    /// Call it when nothing is left to do: from now on SIGINT and SIGTERM end the process at once. Fails with the status of a SIGINT or
+    /// SIGTERM that has come and was not taken.
     pub(crate) fn end(mut self) -> Result<()> {
         let waiting = {
             let mut received = self.queue.lock();
@@ -177,8 +187,8 @@ impl Interrupts {
         }
     }
 
-    /// Does the work, and returns its result. If a signal comes first, the work is dropped, which ends the processes that it has started,
-    /// and the result is a failure with the signal's status.
+    /// Does the work, and returns its result. If a signal comes first, the work is dropped, and the result is a failure with the signal's
+    /// status. `work` must be something whose drop ends the processes that it has started.
     pub(crate) async fn or<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
         tokio::select! {
             done = work => Ok(done),
@@ -201,6 +211,7 @@ impl ReloadSignals {
     }
 }
 
+/// Waits for the next signal of this kind; forever for `None`.
 async fn received(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => drop(signal.recv().await),
@@ -208,7 +219,7 @@ async fn received(signal: &mut Option<Signal>) {
     }
 }
 
-/// Whether this process was started with SIGHUP ignored, as by `nohup`.
+/// Whether SIGHUP is ignored, as after a start by `nohup`. Ask before a handler is set. False if `/proc` does not say.
 fn is_hang_up_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,5 +1,7 @@
 //! The log in files. Lines are written to `ixt.jsonl`. When it is full, or at the first line of a new day in UTC, it is renamed to
 //! `ixt.TIME.jsonl`, and the oldest files beyond the limit are removed. Only this user can read the files, because a log may hold secrets.
+//!
+//! This is only the files: `run::log_output` reads the log and calls [`LogFiles::write`] from a thread, since writing blocks.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
@@ -14,10 +16,10 @@ use jiff::tz::TimeZone;
 /// The file that lines are written to.
 const CURRENT: &str = "ixt.jsonl";
 
-/// The limits of the files.
+/// The limits of the files: `[log]` in the host's file. By default 14 files of 64 MiB.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogFileLimits {
-    /// The greatest size of a file in bytes. A line that is longer than this is alone in its file.
+    /// The greatest size of a file in bytes. A longer line is written whole, alone in its file.
     pub(crate) bytes: u64,
     /// The greatest number of files, with the one that lines are written to; 0 counts as 1.
     pub(crate) files: usize,
@@ -41,7 +43,8 @@ pub(crate) struct LogFiles {
 }
 
 impl LogFiles {
-    /// Creates the directory if there is none, and opens the file; new lines are appended to those of an existing file.
+    /// Creates the directory, for this user alone, if there is none, and opens the file; new lines are appended to those of an existing
+    /// file, which becomes unreadable for other users. Fails if the directory or the file can't be made or opened.
     pub(crate) fn open(dir: &Path, limits: LogFileLimits) -> anyhow::Result<Self> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
         made.with_context(|| format!("can't make the directory {} for the log", dir.display()))?;
@@ -53,7 +56,8 @@ impl LogFiles {
         Ok(Self { dir: dir.to_owned(), limits, file, day, is_torn })
     }
 
-    /// Writes a line, which ends with a line end. If an error is returned, the line may be missing or torn; later lines are whole.
+    /// Writes a line; `line` has to end with a line end. Blocks while the disk does. If the file was removed meanwhile, a new one is made.
+    /// After an error the line may be missing or torn, or old files may be left over; later calls try again, and their lines are whole.
     pub(crate) fn write(&mut self, line: &[u8]) -> io::Result<()> {
         let (mut metadata, day) = (self.file.metadata()?, today());
         if metadata.nlink() == 0 {
@@ -76,7 +80,7 @@ impl LogFiles {
         if is_full { self.remove_oldest() } else { Ok(()) }
     }
 
-    /// Renames the file, and opens a new one.
+    /// Renames the file to a name with the current time in UTC, which no file has, and opens a new one.
     fn begin_another(&mut self) -> io::Result<()> {
         let mut now = Timestamp::now();
         let path = |time: Timestamp| self.dir.join(format!("ixt.{}.jsonl", time.strftime("%Y-%m-%dT%H%M%S.%6fZ")));
@@ -94,7 +98,7 @@ impl LogFiles {
         Ok(())
     }
 
-    /// Removes the oldest files beyond the limit.
+    /// Removes the oldest renamed files beyond the limit. Files with other names are left alone.
     fn remove_oldest(&self) -> io::Result<()> {
         let mut ended = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -113,13 +117,14 @@ impl LogFiles {
     }
 }
 
-/// Whether a file is one that was renamed: `ixt.DAY….jsonl`. Earlier versions wrote only the day. In the order of their names the oldest is
-/// first.
+/// Whether a file is one that was renamed: `ixt.TIME.jsonl`, where the time begins with a day, `YYYY-MM-DD`. The day alone, as earlier
+/// versions wrote it, counts too. Sorted by name, the oldest file is first.
 fn is_ended(name: &str) -> bool {
     let time = name.strip_prefix("ixt.").and_then(|name| name.strip_suffix(".jsonl"));
     time.is_some_and(|time| time.get(..10).is_some_and(|day| day.parse::<Date>().is_ok()))
 }
 
+/// Opens the file that lines are written to, or creates it, and makes it unreadable for other users.
 fn open(dir: &Path) -> io::Result<File> {
     let file = File::options().create(true).append(true).mode(0o600).open(dir.join(CURRENT))?;
     // A file that was there already may be readable for others.
@@ -127,6 +132,7 @@ fn open(dir: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Whether the last byte of the file is a line end. False if the file is empty or can't be read.
 fn ends_with_a_line(path: &Path) -> bool {
     use std::io::{Read as _, Seek as _, SeekFrom};
 
@@ -138,6 +144,7 @@ fn ends_with_a_line(path: &Path) -> bool {
     read.is_ok() && last == *b"\n"
 }
 
+/// The current day in UTC.
 fn today() -> Date {
     day_of(Timestamp::now())
 }

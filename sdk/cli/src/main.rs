@@ -1,11 +1,13 @@
 //! `ixt`, the command for IXT modules. `ixt help` has the commands, their options and their exit status.
 //!
-//! - `args` is the command line, and this file calls what carries out each command:
-//! - `manifest`: the commands that need manifests alone;
-//! - `building`: `ixt build`; `run`: `ixt run`; `call`: `ixt call` and `ixt publish`; `conformance`: `ixt conformance`;
-//! - `remote`: the commands that talk to a running host.
+//! `args` is the command line. This file calls the function that carries out each command:
 //!
-//! The other files are what several of them need. Results go to stdout, everything else to stderr.
+//! - `manifest`: the commands that work on manifests and need no host;
+//! - `building`: `ixt build`; `run`: `ixt run`; `call`: `ixt call` and `ixt publish`; `conformance`: `ixt conformance`;
+//! - `remote`: the commands that talk to a running host, and those that check and repair a host's data while it is not running.
+//!
+//! `ixt guard` is `ixt_host::guard`. The other files are what several commands need. Results go to stdout, everything else to stderr. A
+//! command that does not succeed returns a [`Failure`], and `exit` prints it.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

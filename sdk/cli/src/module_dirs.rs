@@ -9,11 +9,11 @@ use ixt_manifest::Report;
 use crate::children::children;
 use crate::failure::{Failure, Result};
 
-/// Opens the modules of these directories. A directory with a `manifest.toml` is a module; of any other directory its direct
-/// children that have one are modules, in the order of their names.
+/// Opens the modules of these directories, in the order of the directories. A directory with a `manifest.toml` is a module; of any other
+/// directory its direct children that have one are modules, in the order of their names. A directory that is given twice is opened twice.
 ///
-/// The report has the mistakes of the manifests that can't be used; their modules are missing from the list. It is an error if
-/// a directory can't be read, or holds no module.
+/// The report has the mistakes of the manifests that can't be used; their modules are missing from the list, and the caller decides whether
+/// to go on. Fails with status 2 if a directory can't be read, or holds no module.
 pub(crate) fn modules(dirs: &[PathBuf]) -> Result<(Vec<Module>, Report)> {
     let (mut modules, mut mistakes) = (Vec::new(), Report::default());
     for dir in dirs {
@@ -34,6 +34,7 @@ pub(crate) fn modules(dirs: &[PathBuf]) -> Result<(Vec<Module>, Report)> {
     Ok((modules, mistakes))
 }
 
+/// The absolute paths of the modules in `dir`: `dir` itself, or those of its children. Empty if there is none.
 fn module_dirs(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let dir = fs::canonicalize(dir)?;
     let is_module = |dir: &PathBuf| dir.join("manifest.toml").is_file();

@@ -1,8 +1,8 @@
 //! Everything that `ixt` writes to stdout and stderr goes through these functions; a lint forbids any other way. They escape control
 //! characters other than colours, so that text from modules, manifests or the network can't control a terminal.
 //!
-//! They can't know where such a text ends within a line. A caller that makes it part of a line passes it through `ixt_host::text::harmless`
-//! first, which also escapes line ends and colours.
+//! They keep line ends and colours. A caller that makes foreign text part of a line passes it through `ixt_host::text::harmless` first,
+//! which escapes these too.
 #![expect(clippy::disallowed_methods, reason = "everything else goes through here")]
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
@@ -15,33 +15,35 @@ use crate::failure::{Failure, Result};
 /// The width of a terminal that does not say how wide it is, in characters.
 const DEFAULT_COLUMNS: u16 = 80;
 
-/// Writes text to stderr, with colours if that is a terminal. Errors are ignored: there is no other place to report them.
+/// Writes text to stderr, with colours if that is a terminal. Adds no line end. Blocks while the terminal or pipe takes no more. Errors are
+/// ignored: there is no other place to report them.
 pub(crate) fn say(text: &str) {
     let _ = anstream::stderr().write_all(harmless_lines(text, "").as_bytes());
 }
 
-/// Writes one line to stderr, over the one that this function wrote before. Call it only if stderr is a terminal, and with an
-/// empty text to clear the line. Line ends become spaces; errors are ignored.
+/// Replaces the current line of the terminal on stderr with this text; an empty text clears the line. Call it only if stderr is a terminal.
+/// Line ends become spaces; errors are ignored.
 pub(crate) fn say_progress(text: &str) {
     let text = harmless_lines(text, "").replace('\n', " ");
     let _ = io::stderr().write_all(format!("\r\u{1b}[K{text}\r").as_bytes());
 }
 
-/// Writes text for people to stdout, with colours if that is a terminal.
+/// Writes text for people to stdout, with colours if that is a terminal. Adds no line end.
 ///
-/// This function and the other ones that write to stdout fail with [`Failure::reader_gone`] if the reader, such as `head`, has
-/// closed stdout, and with a usage error if writing fails otherwise.
+/// This function and the other ones that write to stdout flush it before they return, and block while the reader takes no more. They fail
+/// with [`Failure::reader_gone`] if the reader, such as `head`, has closed stdout, and with status 2 if writing fails otherwise.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut stdout = anstream::stdout();
     written(stdout.write_all(harmless_lines(text, "").as_bytes()).and_then(|()| stdout.flush()))
 }
 
-/// Writes JSON for programs to stdout, as one line.
+/// Writes JSON for programs to stdout, as one line with a line end. `json` has to be valid JSON; it may have several lines.
 pub(crate) fn print_json(json: &str) -> Result<()> {
     write(format!("{}\n", harmless_json(json)).as_bytes())
 }
 
-/// Writes bytes to stdout unchanged, or as text for people if stdout is a terminal.
+/// Writes bytes to stdout unchanged. If stdout is a terminal, writes them as text for people instead, as [`print()`] does; bytes that are not
+/// UTF-8 are replaced.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<()> {
     if is_terminal() { print(&String::from_utf8_lossy(bytes)) } else { write(bytes) }
 }
@@ -68,11 +70,13 @@ pub(crate) fn stderr_columns() -> Option<u16> {
     })
 }
 
+/// Writes bytes to stdout as they are.
 fn write(bytes: &[u8]) -> Result<()> {
     let mut stdout = io::stdout();
     written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
 }
 
+/// The result of a write to stdout: see [`print()`].
 fn written(written: io::Result<()>) -> Result<()> {
     match written {
         Ok(()) => Ok(()),

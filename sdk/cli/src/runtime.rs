@@ -9,15 +9,15 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::failure::{Failure, Result};
 
-/// A runtime with a thread for each processor. It is an error if the system starts no more threads for this user.
+/// A runtime with a thread for each processor. Fails with status 3 if the system starts no more threads for this user.
 pub(crate) fn new() -> Result<Runtime> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     try_threads(threads).context("the system starts no more threads for this user").map_err(Failure::module)?;
     Builder::new_multi_thread().worker_threads(threads).enable_all().build().map_err(Failure::module)
 }
 
-/// The settings of a host in this process: the defaults, with `ixt guard` as the guard. All children of the process are the host's, so
-/// that it may adopt orphans.
+/// The settings of a host in this process: the defaults, with `ixt guard` as the guard. The host may adopt orphans, since all children of
+/// this process are the host's. The host's file and the command line change the settings afterwards.
 pub(crate) fn settings() -> Settings {
     let mut settings = Settings::default();
     // The program that is running, even if its file has been replaced since.

@@ -2,7 +2,8 @@
 
 use ixt_manifest::{Diagnostic, Manifest, closest};
 
-/// Adds a help to a diagnostic of an unknown name: `did you mean …?`, or `there_are` and the names, or `there is none`.
+/// Adds a help to the diagnostic of an unknown name: `did you mean …?` if a known name is similar; otherwise `there_are` (such as "the
+/// modules are") and all known names, in their order; or `there is none`.
 pub(crate) fn suggest<'a>(
     diagnostic: Diagnostic,
     unknown: &str,
@@ -16,7 +17,7 @@ pub(crate) fn suggest<'a>(
     })
 }
 
-/// The message that a module does not provide a service of this topic, with the topic that was probably meant, or all that it provides.
+/// The message that a module does not provide a service of this topic, with the most similar topic that it provides, or all of them.
 pub(crate) fn unknown_topic(manifest: &Manifest, topic: &str) -> String {
     let name = &manifest.module.name;
     let topics: Vec<_> = manifest.services.iter().map(|service| service.topic.as_str()).collect();
@@ -27,6 +28,7 @@ pub(crate) fn unknown_topic(manifest: &Manifest, topic: &str) -> String {
     }
 }
 
+/// The names in backticks, with commas.
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

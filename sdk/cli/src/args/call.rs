@@ -56,6 +56,7 @@ pub(crate) struct MessageArgs {
     pub(crate) data: Option<DataInput>,
 }
 
+/// The value of `--priority`: `Priority` with the names that the command line takes.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum PriorityArg {
     Low,

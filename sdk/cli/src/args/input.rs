@@ -1,4 +1,4 @@
-//! `--data`: where a payload or a value is read from.
+//! `--data`: where a payload or a value is read from. What is given as an argument itself does not come here.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use anyhow::Context as _;
 
-/// A file, or stdin.
+/// The value of `--data`: `@FILE`, a file, or `-`, stdin. The file is not opened until [`read`](Self::read).
 #[derive(Debug, Clone)]
 pub(crate) enum DataInput {
     File(PathBuf),
@@ -15,7 +15,8 @@ pub(crate) enum DataInput {
 }
 
 impl DataInput {
-    /// Reads all of its bytes, without a limit. The error calls them `what`, such as "the value".
+    /// Reads all bytes up to the end, without a limit of size or time: stdin blocks until it is closed. The error calls the bytes `what`,
+    /// such as "the value".
     pub(crate) fn read(&self, what: &str) -> anyhow::Result<Vec<u8>> {
         match self {
             Self::File(path) => fs::read(path).with_context(|| format!("can't read {what} from {}", path.display())),

@@ -94,8 +94,8 @@ pub(crate) enum CliCommand {
     /// module's name.
     ///
     /// Exits 1 if the module or the host answers with an error, and 2 if the call can't be made as it was given. With --module
-    /// it exits 3 if the module could not be built, started or initialized, or ended before it answered, and 130 or 143 if
-    /// Ctrl-C or SIGTERM came.
+    /// it exits 3 if the manifest has errors, or if the module could not be built, started or initialized, or ended before it
+    /// answered, and 130 or 143 if Ctrl-C or SIGTERM came.
     Call(CallArgs),
     /// Publish an event at a running host.
     ///

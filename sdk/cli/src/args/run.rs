@@ -24,14 +24,16 @@ pub(crate) struct RunArgs {
     /// Don't build: run the programs of the last build with the same profile.
     #[arg(long)]
     pub(crate) no_build: bool,
-    /// Run several processes of a module. Each call goes to the one with the fewest requests. The default is 1.
+    /// Run several processes of a module. Each call goes to the one with the fewest requests. The default is the
+    /// number in the file of --config, or else 1.
     #[arg(long, value_name = "MODULE=NUMBER", value_parser = module_instances)]
     pub(crate) instances: Vec<(String, u32)>,
     /// End the host when a module has failed: it has been restarted as often as `[restart]` in the file of --config allows.
     /// Without this option such a module is restarted again and again, after the longest pause.
     #[arg(long)]
     pub(crate) exit_on_failure: bool,
-    /// The directory for the modules' keys and values. The default is `ixt` in `$XDG_DATA_HOME`, or in ~/.local/share.
+    /// The directory for the modules' keys and values. The default is that of the file of --config, or else `ixt` in
+    /// `$XDG_DATA_HOME`, or in ~/.local/share.
     #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Keep the modules' keys and values in memory only. They are gone when the host ends.
@@ -59,7 +61,8 @@ pub(crate) struct RunArgs {
     pub(crate) otlp: Option<String>,
 }
 
-/// Reads a host name or an IP address for `--http-host`. A port is an error: the port of a request does not matter.
+/// Reads a host name or an IP address for `--http-host` and `[http] names`. A port, a scheme, a path, or brackets are an error: the port of
+/// a request does not matter. Whether the name exists is not checked.
 pub(crate) fn http_host(text: &str) -> Result<String, String> {
     let is_name = !text.is_empty() && !text.contains([':', '/', '[']);
     if is_name || text.parse::<IpAddr>().is_ok() {
@@ -68,7 +71,8 @@ pub(crate) fn http_host(text: &str) -> Result<String, String> {
     Err("expected a name or an address, without a port".to_owned())
 }
 
-/// `MODULE.KEY=VALUE`. The key is what follows the last dot: a module's name may have dots, a key has none.
+/// Reads the value of `--set`, `MODULE.KEY=VALUE`: the module's name and the setting. The key is what follows the last dot before the `=`:
+/// a module's name may have dots, a key has none. Whether the module and the key exist is checked later, in `configuration`.
 pub(super) fn module_setting(text: &str) -> Result<(String, Setting), String> {
     let expected = "expected `MODULE.KEY=VALUE`";
     let (name, _) = text.split_once('=').ok_or(expected)?;
@@ -77,7 +81,7 @@ pub(super) fn module_setting(text: &str) -> Result<(String, Setting), String> {
     Ok((module.to_owned(), setting))
 }
 
-/// `MODULE=NUMBER`, with a number from 1 on.
+/// Reads the value of `--instances`, `MODULE=NUMBER`: the module's name and the number of its processes, 1 to `u32::MAX`.
 pub(super) fn module_instances(text: &str) -> Result<(String, u32), String> {
     let (module, number) = text.split_once('=').ok_or("expected `MODULE=NUMBER`")?;
     match number.parse() {

@@ -1,25 +1,29 @@
-//! `KEY=VALUE`: a key of a module's configuration, on the command line and in `config_from` of the host's file.
+//! `KEY=VALUE`: a key of a module's configuration, on the command line; and where its value comes from, also in `config_from` of the host's
+//! file. Nothing is read here: `configuration` reads the sources, and checks the key and the value.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// A key, and where its value comes from.
+/// A key of a module's configuration, and where its value comes from.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting {
+    /// The text before the first `=`. It may be no key of the module.
     pub(crate) key: String,
+    /// The source in the text after it.
     pub(crate) value: ValueSource,
 }
 
 /// The source of a key's value.
 #[derive(Debug, Clone)]
 pub(crate) enum ValueSource {
-    /// The text itself.
+    /// The text itself: any text without one of the prefixes below. May be empty.
     Text(String),
     /// The content of a file: `@FILE`.
     File(PathBuf),
     /// The value of an environment variable: `env:NAME`.
     Variable(String),
-    /// The content of a file in the directory in which systemd puts a service's credentials: `credential:NAME`. The name has no `/`.
+    /// The content of a file in the directory in which systemd puts a service's credentials: `credential:NAME`. The name is a plain file
+    /// name: not empty, without `/`, and neither `.` nor `..`.
     Credential(String),
 }
 

@@ -1,4 +1,5 @@
-//! `ixt call --module`: builds a module, starts it, calls it once, shows its output on stderr, and shuts it down.
+//! `ixt call --module`: builds a module, starts it in a host without a control socket, calls it once, shows its output on stderr, and shuts
+//! it down.
 
 use ixt_host::logs::{Origin, Record};
 use ixt_host::text::{harmless, harmless_lines};
@@ -12,8 +13,13 @@ use crate::failure::{Failure, Result};
 use crate::interrupts::Interrupts;
 use crate::output::say;
 
-/// Calls the service, and returns the data of the reply as JSON. A signal during the call shuts the module down in order, and a second one
-/// kills it; a signal before the call kills what was started. When this returns, no process is left.
+/// Calls the service, and returns the data of the reply as JSON. The module is started once, and not restarted. A signal during the call
+/// shuts the module down in order, and a second one kills it; a signal before the call kills what was started. When this returns, no
+/// process is left.
+///
+/// Fails with status 1 if the module or the host answers with an error; with 2 if a feature or program does not exist, the host does not
+/// start, or the payload is too long for a frame; with 3 if the module can't be built or started, or ends before it answers; with the
+/// signal's status after a signal.
 pub(super) async fn call(module: &Module, config: &Config<'_>, args: &CallArgs, payload: &[u8]) -> Result<String> {
     let mut interrupts = Interrupts::new().map_err(Failure::module)?;
     let mut builds = Builds::new(args.build.build());
@@ -64,8 +70,8 @@ pub(super) async fn call(module: &Module, config: &Config<'_>, args: &CallArgs, 
     }
 }
 
-/// A record of the log as text for people: `NAME | LEVEL message fields`. `None` for a record of the host, whose errors are the
-/// command's own, at its end.
+/// A record of the log as text for people, with its line end: `NAME | LEVEL message fields`. `None` for a record of the host: what it says
+/// is in the command's failure.
 fn shown(record: &Record) -> Option<String> {
     let name = record.module.split(':').next().unwrap_or_default();
     let level = match (record.origin, record.level) {
@@ -79,8 +85,8 @@ fn shown(record: &Record) -> Option<String> {
     Some(format!("{name} | {level}{message}{}{blocks}\n", harmless(&fields)))
 }
 
-/// The fields of a record: first those for its line, as JSON, then those with several lines, such as a backtrace, each as an indented
-/// block below it.
+/// The fields of a record. First those for its line, as JSON after a space; then those with several lines, such as a backtrace, each as an
+/// indented block below the line. Both are empty if there are none.
 fn fields(record: &Record) -> (String, String) {
     let Some(fields) = &record.fields else { return <_>::default() };
     let Ok(Value::Object(all)) = serde_json::from_str(fields.get()) else {

@@ -16,7 +16,8 @@ use crate::output::print_json;
 use crate::remote::ControlClient;
 use crate::suggestion::unknown_topic;
 
-/// `ixt call`. Everything that can be checked without the module's code is checked before anything is built or started.
+/// `ixt call`. With `--module`, everything that can be checked without the module's code is checked before anything is built or started.
+/// The data of the reply is printed as JSON in any case.
 pub(crate) fn call(args: &CallArgs, socket: Option<&Path>) -> Result<()> {
     let Some(dir) = &args.module else { return call_host(args, socket) };
     let module = Module::open(dir).map_err(|report| Failure::module_report(report.to_ansi_string()))?;
@@ -26,6 +27,8 @@ pub(crate) fn call(args: &CallArgs, socket: Option<&Path>) -> Result<()> {
     print_json(&data)
 }
 
+/// `ixt call` without `--module`: asks the running host. Waits as long as the host does for the reply. Options that are for `--module` fail
+/// with status 2.
 fn call_host(args: &CallArgs, socket: Option<&Path>) -> Result<()> {
     if !args.config.is_empty() || args.data_dir.is_some() {
         return Err(Failure::usage("--config and --data-dir are for a module that is started with --module"));
@@ -46,14 +49,15 @@ fn call_host(args: &CallArgs, socket: Option<&Path>) -> Result<()> {
     print_json(data.get())
 }
 
-/// `ixt publish`. It returns when the host has the event, not when subscribers have handled it.
+/// `ixt publish`. It returns when the host has accepted the event, not when subscribers have handled it.
 pub(crate) fn publish(args: &PublishArgs, socket: Option<&Path>) -> Result<()> {
     let payload = payload(&args.request).map_err(Failure::usage)?;
     let command = ControlCommand::Publish { topic: args.request.topic.clone(), payload: encode_base64(&payload) };
     ControlClient::ask(socket, &command)?.done()
 }
 
-/// The payload of the arguments; empty if there is none. It is an error if it is larger than a frame may be.
+/// The payload of the arguments; empty if there is none. Reads a file or stdin up to its end. It is an error if the payload is larger than
+/// a frame may be by default, 16 MiB.
 fn payload(request: &MessageArgs) -> anyhow::Result<Vec<u8>> {
     let payload = match (&request.payload, &request.data) {
         (Some(payload), _) => payload.clone().into_bytes(),
@@ -69,8 +73,8 @@ fn payload(request: &MessageArgs) -> anyhow::Result<Vec<u8>> {
     Ok(payload)
 }
 
-/// The payload. It is an error if the module does not provide the topic, or if its manifest declares a request and the payload is not a
-/// JSON object; the fields are left to the module.
+/// The payload of a call to `module`. It is an error if the module does not provide the topic, or if the manifest declares a request for it
+/// and the payload is neither empty nor a JSON object. The fields are checked by the module.
 fn checked_payload(module: &Module, request: &MessageArgs) -> anyhow::Result<Vec<u8>> {
     let services = module.manifest().services.iter().map(|service| service.topic.as_str());
     if services.clone().all(|topic| topic != request.topic) {

@@ -14,18 +14,19 @@ use serde_json::value::RawValue;
 
 use crate::failure::{Failure, Result};
 
-/// A connection on which a command was sent, and the host's answer comes: any number of data, then the end or an error. The methods that
-/// wait for the answer wait without a limit.
+/// A connection on which a command was sent and on which the host's answer comes: any number of data, each a line of JSON, then the end or
+/// an error. One connection is for one command. All methods block, and wait for the answer without a limit.
 ///
 /// If the answer is an error, that is a failure with status 1; if the connection breaks, or the answer can't be read, the status is 3.
 pub(crate) struct ControlClient {
+    /// The path of the socket, for errors.
     path: PathBuf,
     lines: BufReader<UnixStream>,
 }
 
 impl ControlClient {
-    /// Sends a command to the host at this path, or at the default one. It is a usage error if no host listens there, or if the
-    /// host is another user's.
+    /// Sends a command to the host at this path; `None`: at the default one. Does not wait for the answer. Fails with status 2 if no host
+    /// listens there, or if the host is another user's.
     pub(crate) fn ask(path: Option<&Path>, command: &ControlCommand) -> Result<Self> {
         let path = path.map_or_else(default_path, Path::to_owned);
         let mut stream = UnixStream::connect(&path).map_err(|error| {
@@ -58,7 +59,7 @@ impl ControlClient {
         Ok(Self { path, lines: BufReader::new(stream) })
     }
 
-    /// Waits for the next data of the answer; `None` at its end.
+    /// Waits for the next data of the answer. `None` at its end: call it no more then.
     pub(crate) fn next(&mut self) -> Result<Option<Box<RawValue>>> {
         let mut line = String::new();
         let read = match self.lines.read_line(&mut line) {
@@ -78,13 +79,14 @@ impl ControlClient {
         }
     }
 
-    /// Waits for an answer with one datum, and returns it. Later ones are not read.
+    /// Waits for the first data of the answer, and returns it. Later data, and an error after it, are not read. An answer without data
+    /// fails with status 3.
     pub(crate) fn one<T: DeserializeOwned>(self) -> Result<T> {
         let data = self.raw()?;
         serde_json::from_str(data.get()).map_err(|error| unreadable(&error, data.get()))
     }
 
-    /// Like [`Self::one`], as JSON.
+    /// Like [`Self::one`], but returns the data as the JSON that the host has sent.
     pub(crate) fn raw(mut self) -> Result<Box<RawValue>> {
         self.next()?.ok_or_else(|| Failure::module("the host's answer is empty"))
     }
@@ -95,7 +97,8 @@ impl ControlClient {
         Ok(())
     }
 
-    /// Waits until the host closes the connection, which it does when it has ended. Any answer is an error.
+    /// Waits until the host closes the connection, which it does when it has ended. Any line before that is a failure: with status 1 if it
+    /// is an error of the host, otherwise 3.
     pub(crate) fn ended(mut self) -> Result<()> {
         let mut line = String::new();
         match self.lines.read_line(&mut line) {
@@ -110,6 +113,7 @@ impl ControlClient {
     }
 }
 
+/// Status 3: the answer is not JSON of the kind that this version expects.
 fn unreadable(error: &serde_json::Error, answer: &str) -> Failure {
     let answer = harmless(answer.trim_end());
     Failure::module(format!("this version of `ixt` can't read the host's answer: {error}: {answer}"))

@@ -17,6 +17,7 @@ use crate::data_dir::data_dir_or_default;
 use crate::failure::{Failure, Result};
 use crate::output::{print, print_bytes, print_json};
 
+/// The answer to `KvGet`. `value`, in base64, and `revision` are there only if the key was found.
 #[derive(Deserialize)]
 struct ValueAnswer {
     found: bool,
@@ -26,16 +27,19 @@ struct ValueAnswer {
     revision: u64,
 }
 
+/// The answer to `KvSet`: the new revision of the key.
 #[derive(Deserialize)]
 struct WriteAnswer {
     revision: u64,
 }
 
+/// The answer to `KvDelete`: false if there was no such key.
 #[derive(Deserialize)]
 struct DeleteAnswer {
     deleted: bool,
 }
 
+/// A change that `KvWatch` reports. The value is in base64; `None`: the key was deleted or has expired.
 #[derive(Deserialize)]
 struct ChangeAnswer {
     key: String,
@@ -43,11 +47,13 @@ struct ChangeAnswer {
     value: Option<String>,
 }
 
+/// The answer to `KvBackup`: the number of keys in the file, of all modules.
 #[derive(Deserialize)]
 struct BackupAnswer {
     keys: u64,
 }
 
+/// `ixt kv`. `check` and `repair` read the data directory and ignore `socket`; the other commands talk to the host at `socket`.
 pub(crate) fn kv(args: &KvCommand, socket: Option<&Path>, json: bool) -> Result<()> {
     let bytes = |value: &str| decode_base64(value).map_err(Failure::module);
     match args {
@@ -137,11 +143,13 @@ pub(crate) fn kv(args: &KvCommand, socket: Option<&Path>, json: bool) -> Result<
     }
 }
 
-/// The failure of `get` and `delete` if there is no such key.
+/// The failure of `get` and `delete` if there is no such key: status 1.
 fn no_key(module: &str, key: &str) -> Failure {
     Failure::no(format!("error: `{}` has no key `{}`\n", harmless(module), harmless(key)))
 }
 
+/// `ixt kv check`: prints how many keys are whole, and each damage. Fails with status 1 if there is damage, and with 2 if the data can't be
+/// read, such as when a host uses it.
 fn check(directory: &Path, json: bool) -> Result<()> {
     let Inspection { keys, damage, .. } = RedbStore::check(directory).map_err(Failure::usage)?;
     if json {
@@ -158,6 +166,8 @@ fn check(directory: &Path, json: bool) -> Result<()> {
     )))
 }
 
+/// `ixt kv repair`: saves what can be read, and prints what was lost. Changes nothing if nothing is damaged. Fails with status 2 if that is
+/// not possible.
 fn repair(directory: &Path, json: bool) -> Result<()> {
     let Repair { keys, damage, aside, .. } = RedbStore::repair(directory).map_err(Failure::usage)?;
     if json {
@@ -180,7 +190,7 @@ fn are(keys: &BTreeMap<String, u64>) -> String {
     format!("{} of {} {are}", plural(sum, "key"), plural(keys.len() as u64, "module"))
 }
 
-/// A line for each damage.
+/// A line for each damage: `word`, a colon, and what is damaged.
 fn lines(word: &str, damage: &[String]) -> String {
     let mut lines = String::new();
     for what in damage {
@@ -190,7 +200,7 @@ fn lines(word: &str, damage: &[String]) -> String {
     lines
 }
 
-/// The value to be set: the argument, or what is read from a file or stdin.
+/// The value to be set: the argument, or what is read from a file or stdin. Without both, stdin.
 fn content(value: Option<&str>, data: Option<&DataInput>) -> anyhow::Result<Vec<u8>> {
     match value {
         Some(value) => Ok(value.as_bytes().to_vec()),

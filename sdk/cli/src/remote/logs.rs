@@ -1,4 +1,5 @@
-//! `ixt logs`: prints the log of a running host, from memory; the host keeps only its newest lines there.
+//! `ixt logs`: prints the log of a running host. The lines come from the host's memory, where it keeps at most 10,000 lines and 8 MiB; the
+//! files of `--log-dir` are not read. The host selects the lines.
 
 use std::path::Path;
 
@@ -13,6 +14,7 @@ use crate::output::{is_terminal, print, print_json};
 /// The number of lines that are printed if none of `-n`, `--trace` and `--since` is given.
 const DEFAULT_LINES: usize = 100;
 
+/// `ixt logs`. With `--follow` it goes on until the host ends or a signal comes.
 pub(crate) fn logs(args: &LogsArgs, socket: Option<&Path>, json: bool) -> Result<()> {
     let LogsArgs { follow, lines, module, level, trace, since } = args;
     let default = if trace.is_some() || since.is_some() { usize::MAX } else { DEFAULT_LINES };

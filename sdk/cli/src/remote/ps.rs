@@ -1,4 +1,4 @@
-//! `ixt ps` and `ixt top`: tables of a running host's processes and of the calls of its services.
+//! `ixt ps` and `ixt top`: tables of a running host's processes and of the calls that its modules have handled.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use super::connection::ControlClient;
 use crate::failure::{Failure, Result};
 use crate::output::{is_terminal, print, print_json, print_over};
 
-/// The interval at which `ixt top` asks the host.
+/// The pause of `ixt top` between an answer and the next question.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The last answer of the host, for the calls per second: when it came, and its statistics of each topic.
@@ -23,6 +23,7 @@ type Before = (Instant, HashMap<TopicKey, TopicStats>);
 /// A module's name, and the kind and the name of one of its topics.
 type TopicKey = (String, TopicKind, String);
 
+/// `ixt ps`. With `json` the host's answer is printed as it is.
 pub(crate) fn ps(socket: Option<&Path>, json: bool) -> Result<()> {
     if json {
         let status = ControlClient::ask(socket, &ControlCommand::Status)?.raw()?;
@@ -31,6 +32,9 @@ pub(crate) fn ps(socket: Option<&Path>, json: bool) -> Result<()> {
     print(&instances(&status(socket)?))
 }
 
+/// `ixt top`: asks the host again and again until a signal ends this process, or until the host has ended, which is a failure. On a
+/// terminal each page is drawn over the one before, with the table of topics. Otherwise the table of processes, or with `json` the host's
+/// status, is printed each time.
 pub(crate) fn top(socket: Option<&Path>, json: bool) -> Result<()> {
     let mut before: Option<Before> = None;
     loop {
@@ -56,11 +60,13 @@ fn topic_key(module: &ModuleStatus, topic: &TopicStats) -> TopicKey {
     (module.name.clone(), topic.kind, topic.topic.clone())
 }
 
+/// Asks the host once, on a new connection.
 fn status(socket: Option<&Path>) -> Result<HostStatus> {
     ControlClient::ask(socket, &ControlCommand::Status)?.one()
 }
 
-/// A line about the host, a table with a row for each process, and below it the reasons why processes are not ready.
+/// A line about the host, a table with a row for each replica (the events in it are those of the module), and below it what a starting
+/// process says, and why others are not ready, with their last lines.
 fn instances(status: &HostStatus) -> String {
     let mut rows =
         vec![["MODULE", "STATE", "PID", "RESTARTS", "IN FLIGHT", "HEALTH", "FOR", "EVENTS"].map(str::to_owned)];
@@ -110,7 +116,8 @@ fn instances(status: &HostStatus) -> String {
     text
 }
 
-/// A table with a row for each topic that was called. Calls per second are those between the last answer and `now`; 0 for the first answer.
+/// A table with a row for each topic, service or event, that was called at least once. Calls per second are those between the last answer
+/// and `now`: 0 for the first answer, and when the host was restarted meanwhile and has counted less.
 fn topics(status: &HostStatus, before: Option<&Before>, now: Instant) -> String {
     let mut rows = vec![["TOPIC", "MODULE", "CALLS", "PER SECOND", "ERRORS", "P50", "P99"].map(str::to_owned)];
     let topics = status.modules.iter().flat_map(|module| module.topics.iter().map(move |topic| (module, topic)));
@@ -135,7 +142,8 @@ fn topics(status: &HostStatus, before: Option<&Before>, now: Instant) -> String 
     if rows.len() == 1 { "no service has been called yet\n".to_owned() } else { table(&rows) }
 }
 
-/// The rows as a table with aligned columns. The first row is the head. The other rows are coloured by the state in their second column.
+/// The rows as a table with aligned columns. The first row is the head, in bold. A row whose second column is a state of a process is
+/// coloured by it. Widths are counted in characters.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let bold = Style::new().bold();
     let widths: [usize; N] =
@@ -169,7 +177,7 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-/// A number of seconds as µs, ms or s.
+/// A number of seconds in µs, ms or s, rounded.
 fn latency(seconds: f64) -> String {
     if seconds < 1e-3 {
         format!("{:.0} µs", seconds * 1e6)

@@ -17,13 +17,15 @@ use rustix::net::sockopt::socket_acceptconn;
 /// The sockets that the service manager has passed on; `None` where there was none of that kind.
 #[derive(Debug, Default)]
 pub(super) struct Activation {
+    /// For the commands of `ixt`.
     pub(super) control: Option<UnixListener>,
+    /// For the HTTP server.
     pub(super) http: Option<TcpListener>,
 }
 
 impl Activation {
-    /// Takes the sockets over. Call it once, while the process has a single thread: it removes `LISTEN_PID` and `LISTEN_FDS` from the
-    /// environment.
+    /// Takes the sockets over. Without `LISTEN_FDS` for this process there are none. Call it once, while the process has a single thread:
+    /// it removes `LISTEN_PID` and `LISTEN_FDS` from the environment.
     ///
     /// # Errors
     ///
@@ -42,6 +44,7 @@ impl Activation {
         Ok(this)
     }
 
+    /// Takes the socket with this index and name.
     fn add(&mut self, sockets: &mut ListenFd, index: usize, name: &str) -> anyhow::Result<()> {
         match name {
             "control" => put(&mut self.control, sockets.take_unix_listener(index), "control"),
@@ -58,6 +61,7 @@ impl Activation {
     }
 }
 
+/// Puts a socket into its place. It is an error if it was taken before, does not listen, or if the place has one. `name` is the kind.
 fn put<T: AsFd>(place: &mut Option<T>, socket: io::Result<Option<T>>, name: &str) -> anyhow::Result<()> {
     let socket = socket?.context("was handed over twice")?;
     ensure!(socket_acceptconn(&socket)?, "is a connection, not a listening socket: its unit must say `Accept=no`");

@@ -1,5 +1,5 @@
-//! Makes deployments of the modules of `ixt run`: at the start, and again at each restart, which reads the manifest, the host's file and
-//! the configuration again.
+//! Makes deployments of the modules of `ixt run`: at the start, and again at each restart by `ixt restart` or SIGHUP, which reads the
+//! manifest, the host's file and the configuration again. A process that is restarted because it has ended keeps its deployment.
 
 use std::path::PathBuf;
 
@@ -12,12 +12,15 @@ use crate::args::{BuildOptions, RunArgs, Setting};
 use crate::building;
 use crate::configuration::{ConfigSources, HostFile, ModuleTable};
 
-/// The options of `ixt run` that concern its modules.
+/// The options of `ixt run` that concern its modules. It is the host's [`Loader`].
 pub(super) struct Deployer {
-    /// The host's file, `--config`.
+    /// The path of the host's file, `--config`. `None`: there is none.
     file: Option<PathBuf>,
+    /// `--set`: modules and settings. Files, variables and credentials are read at each restart.
     set: Vec<(String, Setting)>,
+    /// `--instances`: modules and the numbers of their processes.
     instances: Vec<(String, u32)>,
+    /// How cargo builds modules; the file adds to it.
     build: BuildOptions,
     /// The directories of all modules, which are built together.
     dirs: Vec<PathBuf>,
@@ -26,6 +29,7 @@ pub(super) struct Deployer {
 }
 
 impl Deployer {
+    /// `file` is the host's file as it is at the start, `modules` are all modules of the host.
     pub(super) fn new(args: &RunArgs, file: &HostFile, modules: &[Module]) -> Self {
         Self {
             settings: settings(file),
@@ -38,7 +42,7 @@ impl Deployer {
     }
 
     /// A deployment of a module: what the host is to run. `[modules.NAME]` of the file adds environment variables and timeouts. The number
-    /// of processes is that of `--instances`, or else that of the file, or else 1.
+    /// of processes is that of `--instances`, or else that of the file, or else 1. The error is about `config`.
     pub(super) fn deployment(
         &self,
         module: &Module,
@@ -65,8 +69,9 @@ impl Deployer {
         Ok(deployment)
     }
 
-    /// Reads a running module again, and builds it if `build` is set. Progress and reports go to `notify`; the error is one line. If cargo
-    /// can't be run, `notify` gets that too, and the deployment has the program of the last build.
+    /// Reads a running module again, and builds it if `build` is set. Progress and reports go to `notify`. The error is one line; then
+    /// nothing has changed. If cargo can't be run for the build, `notify` gets that. Then, and without `build`, the program is that of the
+    /// last build, or, if cargo can't say where that is, the one that runs.
     async fn read(&self, request: LoadRequest<'_>) -> Result<Deployment, String> {
         let LoadRequest { running, build, notify, guard, .. } = request;
         let wrong = |report: Report, what: &str| {
@@ -108,7 +113,7 @@ impl Deployer {
     }
 }
 
-/// The host's settings as text, to find out whether they have changed. They hold no secrets.
+/// The host's settings in the file as text, to find out whether they have changed. They hold no secrets.
 fn settings(file: &HostFile) -> String {
     format!("{:?}", file.settings())
 }

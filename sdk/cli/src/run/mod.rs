@@ -3,6 +3,8 @@
 //! - `activation` takes over sockets from a service manager, `service_manager` reports to it;
 //! - `deployer` makes deployments of modules, at the start and at each restart; `reload` replaces modules at SIGHUP;
 //! - `log_output` writes the log to stdout and to files, `http` serves metrics and health, `spans` exports traces.
+//!
+//! The host itself is `ixt_host::Host`. This folder gives it modules and settings, and decides when it ends.
 
 mod activation;
 mod deployer;
@@ -39,9 +41,12 @@ use http::Server;
 use log_output::LogOutput;
 use service_manager::ServiceManager;
 
-/// The longest time that an interrupted command waits until its modules are killed.
+/// How long a command that a signal has interrupted waits until its modules are killed and its threads have ended. Then it exits all the
+/// same.
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// `ixt run`. Blocks until the host has ended: by a signal, `ixt stop`, or with `--exit-on-failure` when a process has failed. Mistakes in
+/// manifests and configurations are reported before anything is built or started.
 pub(crate) fn run(args: &RunArgs, socket: Option<&Path>, json: bool) -> Result<()> {
     // It changes the environment, so it has to come before there is another thread.
     let activation = Activation::take().map_err(Failure::usage)?;
@@ -59,6 +64,9 @@ pub(crate) fn run(args: &RunArgs, socket: Option<&Path>, json: bool) -> Result<(
     result
 }
 
+/// Builds and adds the modules, runs the host, and shuts it down. `configs` are those of `modules`, in the same order. Fails with status 1
+/// if a process has failed or did not end as it should, and with the signal's status if a signal came before the host was started, or a
+/// second one.
 async fn serve(
     args: &RunArgs,
     file: &HostFile,
@@ -136,7 +144,8 @@ async fn serve(
     }
 }
 
-/// Builds the modules, and adds them to the host, with the loader that reads them again at a restart.
+/// Builds the modules (with `--no-build`, finds their programs), and adds them to the host, with the loader that reads them again at a
+/// restart.
 async fn add_modules(
     builder: &mut HostBuilder,
     args: &RunArgs,
@@ -157,14 +166,16 @@ async fn add_modules(
     Ok(())
 }
 
-/// Writes text to stderr without waiting for it: a stopped terminal would block the host.
+/// Writes text to stderr from another thread, and does not wait for it: a stopped terminal would block the host. Two texts may come in any
+/// order.
 fn say_beside(text: String) {
     // If the system starts no more threads, the text is lost; the modules have other troubles then.
     let _ = thread::Builder::new().spawn(move || say(&text));
 }
 
-/// Binds the HTTP server if the command line, the host's file or the service manager asks for one; `None` otherwise. The command line
-/// overrides the file. It is an error if there are two addresses, or names without an address.
+/// Binds the HTTP server if the command line, the host's file or the service manager asks for one; `None` otherwise. `listener` is the
+/// socket of the service manager. The command line overrides the file. It is an error if there is an address beside `listener`, or if there
+/// are names without an address.
 fn http(args: &RunArgs, file: &HostFile, listener: Option<TcpListener>) -> anyhow::Result<Option<Server>> {
     let in_file = file.http.names.iter().map(|HttpName(name)| name.clone()).collect();
     let names = if args.http_host.is_empty() { in_file } else { args.http_host.clone() };
@@ -181,7 +192,8 @@ fn http(args: &RunArgs, file: &HostFile, listener: Option<TcpListener>) -> anyho
     }
 }
 
-/// The host's settings: those of the file with what the command line adds.
+/// The host's settings: those of the file, with what the command line sets. Without `--ephemeral` they have a data directory; fails with
+/// status 2 if there is no place for it.
 fn settings(args: &RunArgs, file: &HostFile) -> Result<Settings> {
     let mut settings = file.settings();
     settings.log_calls |= args.log_calls;

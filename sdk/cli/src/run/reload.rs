@@ -8,8 +8,8 @@ use ixt_host::{Host, LogLevel, Notice};
 use super::service_manager::ServiceManager;
 use crate::interrupts::ReloadSignals;
 
-/// Reloads the modules at each SIGHUP, for as long as this is polled. With `build` the modules are built first. Reports
-/// to the service manager when a reload begins, and when the host is ready again.
+/// Reloads the modules at each SIGHUP, for as long as this is polled. With `build` the modules are built first. Reports to the service
+/// manager when a reload begins, and when the host is ready again. SIGHUPs that come during a reload lead to one more.
 pub(super) async fn at_each_signal(
     reloads: &mut ReloadSignals,
     host: &Host,
@@ -24,6 +24,7 @@ pub(super) async fn at_each_signal(
     }
 }
 
+/// Reloads the modules once. A module that can't be reloaded goes on as it was, which the log says.
 async fn reload(host: &Host, build: bool) {
     let logs = host.logs();
     logs.host(LogLevel::Info, "host", "SIGHUP: replaces the modules that have changed");

@@ -22,18 +22,22 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 /// The interval at which the line about the modules is updated, if it has changed.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
-/// How long, and at which interval, a report is sent again if the service manager's queue is full. Then it is lost, which the log says.
+/// How long a report is sent again while the service manager's queue is full. After that it is lost, which the log says.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+/// The pause between two attempts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
-/// The greatest number of processes that are not ready that the line names.
+/// How many of the processes that are not ready the line names at most.
 const NAMED_PROCESSES: usize = 3;
 
-/// The service manager of this process; `None` if there is none.
+/// The service manager of this process; `None` if there is none, and then nothing is reported. A method that reports waits up to
+/// [`SEND_TIMEOUT`], and never fails. Clones are handles of the same service manager.
 #[derive(Clone)]
 pub(super) struct ServiceManager(Option<Arc<NotifySocket>>);
 
+/// The way to a service manager.
 struct NotifySocket {
     socket: UnixDatagram,
+    /// The address in `NOTIFY_SOCKET`.
     address: SocketAddr,
     /// The log, which gets a warning if reporting fails.
     logs: Logs,
@@ -65,7 +69,7 @@ impl ServiceManager {
         }
     }
 
-    /// Reports that modules are being built.
+    /// Reports that this number of modules is being built.
     pub(super) async fn builds(&self, modules: usize) {
         self.send(&[NotifyState::Status(&format!("builds {modules} modules"))]).await;
     }
@@ -89,8 +93,9 @@ impl ServiceManager {
         self.send(&[NotifyState::Stopping, NotifyState::Status("the modules finish what they have begun")]).await;
     }
 
-    /// Reports the line about the modules, and for the watchdog that the host is alive, until it is dropped. Both need the host's locks and
-    /// the runtime's clock: if one of them hangs, the watchdog gets no report.
+    /// Reports the line about the modules each time it has changed, and if the service manager has a watchdog, that the host is alive. Goes
+    /// on until the future is dropped. Both need the host's locks and the runtime's clock: if one of them hangs, the watchdog gets no
+    /// report.
     pub(super) async fn report(self, host: Host) -> Infallible {
         if self.0.is_none() {
             return pending().await;
@@ -126,7 +131,7 @@ impl ServiceManager {
         }
     }
 
-    /// Sends one datagram. If that fails, the log has a warning.
+    /// Sends one datagram with these states. If that fails, it is lost; the first failure in a row is a warning in the log.
     async fn send(&self, states: &[NotifyState<'_>]) {
         let Some(notify) = &self.0 else { return };
         let message = states.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
@@ -146,6 +151,7 @@ impl ServiceManager {
     }
 }
 
+/// Logs that the service manager can't be reached.
 fn warn(logs: &Logs, error: &io::Error) {
     let path = env::var_os("NOTIFY_SOCKET").unwrap_or_default();
     let message = format!("can't report to the service manager (NOTIFY_SOCKET={}): {error}", path.display());

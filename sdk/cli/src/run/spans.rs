@@ -1,5 +1,7 @@
-//! Exports a span for each call to an OpenTelemetry collector, if `--otlp` or the standard `OTEL_…` variables ask for it. A variable with
-//! a value that `ixt` can't follow is an error, instead of spans that go elsewhere, or are others, than was meant.
+//! Exports spans to an OpenTelemetry collector, if `--otlp` or the standard `OTEL_…` variables ask for it: this file reads the options, and
+//! `ixt_host` makes the spans. A variable that is read here and whose value `ixt` can't follow is an error, so that spans never go to
+//! another place, or are other spans, than was meant. Exceptions are compression, of which there is none, which is a warning; and
+//! `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, of which what can't be read is ignored.
 
 use std::env;
 use std::fmt::Display;
@@ -17,8 +19,9 @@ use opentelemetry_sdk::trace::{Sampler, ShouldSample};
 
 use crate::output::say;
 
-/// Makes the host export spans, if the command line or a variable asks for it. Returns a sentence that says where they go, without a
-/// password; `None` if no spans are exported.
+/// Makes the host export spans, if the command line or a variable asks for it. `url` is the value of `--otlp`. Returns a sentence that says
+/// where they go, without a password; `None` if no spans are exported. Does not connect: whether the collector answers shows later, in the
+/// log. Call it within a runtime.
 pub(super) fn export_spans(builder: &mut HostBuilder, url: Option<&str>) -> Result<Option<String>> {
     let Some(endpoint) = endpoint(url)? else { return Ok(None) };
     check_protocol()?;
@@ -49,8 +52,8 @@ pub(super) fn export_spans(builder: &mut HostBuilder, url: Option<&str>) -> Resu
     Ok(Some(destination))
 }
 
-/// The URL that spans are sent to: that of the command line, or that of the variables. `None` if spans are not asked for, or if
-/// `OTEL_SDK_DISABLED` is set.
+/// The URL that spans are sent to: that of the command line, or else that of the variables. `None` if spans are not asked for; also with
+/// `OTEL_SDK_DISABLED=true`, and without `--otlp` with `OTEL_TRACES_EXPORTER=none`.
 fn endpoint(url: Option<&str>) -> Result<Option<String>> {
     if variable("OTEL_SDK_DISABLED", boolean)?.unwrap_or(false) {
         return Ok(None);
@@ -71,7 +74,8 @@ fn endpoint(url: Option<&str>) -> Result<Option<String>> {
     Ok(base.map(|base| format!("{}/v1/traces", base.trim_end_matches('/'))))
 }
 
-/// Refuses a protocol other than the one that is built in, and warns that nothing is compressed.
+/// Refuses a protocol other than `http/protobuf`, the one that is built in. Warns if a compression is asked for, since nothing is
+/// compressed.
 fn check_protocol() -> Result<()> {
     let expected = |protocol: &str| match protocol {
         "http/protobuf" => Ok(()),
@@ -135,7 +139,8 @@ fn resource() -> Resource {
     }
 }
 
-/// The value of the variable for spans, or of the one for all signals of OpenTelemetry.
+/// The value of `OTEL_EXPORTER_OTLP_TRACES_` and `what`, which is for spans, or else of `OTEL_EXPORTER_OTLP_` and `what`, which is for all
+/// signals of OpenTelemetry. `None` if both are unset or empty.
 fn of_both<T, E: Display>(what: &str, read: impl Fn(&str) -> Result<T, E>) -> Result<Option<T>> {
     match variable(&format!("OTEL_EXPORTER_OTLP_TRACES_{what}"), &read)? {
         Some(value) => Ok(Some(value)),
@@ -143,12 +148,14 @@ fn of_both<T, E: Display>(what: &str, read: impl Fn(&str) -> Result<T, E>) -> Re
     }
 }
 
-/// The value of a variable; `None` if it is unset or empty, which is the same for OpenTelemetry.
+/// The value of a variable as `read` makes it of the text without spaces around it; `None` if it is unset or empty, which is the same for
+/// OpenTelemetry. The error of `read` says what is expected.
 fn variable<T, E: Display>(name: &str, read: impl Fn(&str) -> Result<T, E>) -> Result<Option<T>> {
     let Some(text) = set(name)? else { return Ok(None) };
     read(text.trim()).map(Some).map_err(|error| anyhow!("{name} is `{text}`: {error}"))
 }
 
+/// The text of a variable; `None` if it is unset or empty. It is an error if it is not UTF-8.
 fn set(name: &str) -> Result<Option<String>> {
     match env::var(name) {
         Ok(text) if text.is_empty() => Ok(None),
@@ -158,14 +165,17 @@ fn set(name: &str) -> Result<Option<String>> {
     }
 }
 
+/// A duration in milliseconds, 1 or more.
 fn milliseconds(text: &str) -> Result<Duration, &'static str> {
     positive(text).map(|millis| Duration::from_millis(millis as u64)).map_err(|_| "expected milliseconds, 1 or more")
 }
 
+/// A number, 1 or more.
 fn positive(text: &str) -> Result<usize, &'static str> {
     text.parse().ok().filter(|number| *number > 0).ok_or("expected a number, 1 or more")
 }
 
+/// `true` or `false`, in upper or lower case.
 fn boolean(text: &str) -> Result<bool, &'static str> {
     match text.to_ascii_lowercase().as_str() {
         "true" => Ok(true),

@@ -1,8 +1,8 @@
 //! `ixt run --http`: the HTTP server of a host. [`routes`] has the pages, [`names`] the host names to which it answers. This file has the
 //! connections: the limits on what a client sends and on the time that it takes, and the end of the server.
 //!
-//! The number of connections is limited by [`ConnectionLimit`], which closes the one that has been idle longest for a new one. A
-//! request has [`CLIENT_TIMEOUT`] to arrive, and a client as long to read the answer.
+//! The number of connections is limited by [`ConnectionLimit`]: when one more connects, the oldest is closed. The headers of a request have
+//! [`CLIENT_TIMEOUT`] to arrive, and a client has as long to read the answer.
 
 mod names;
 mod routes;
@@ -33,8 +33,9 @@ use tokio_io_timeout::TimeoutStream;
 use names::Names;
 use routes::{HttpPage, ROUTES, paths};
 
-/// The limits on the headers of a request: their bytes together, and their number. A request beyond them is answered 431.
+/// The most bytes that the headers of a request may have together. Beyond it the request is answered 431.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// The most headers that a request may have. Beyond it the request is answered 431.
 const MAX_HEADERS: usize = 64;
 /// How long the server waits at its end for requests that have begun. Then their connections are closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -42,33 +43,39 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A server that is bound to its address. Clients can connect, and are served once it is started.
 pub(crate) struct Server {
     listener: TcpListener,
+    /// The address at which it listens, with the port that the system has picked if 0 was asked for.
     address: SocketAddr,
+    /// The host names of `--http-host` or the host's file.
     names: Vec<String>,
 }
 
-/// A server that is running. Dropped, it closes all connections at once.
+/// A server that is running. When the host shuts down, call [`drain`](Self::drain), and when it has ended, [`end`](Self::end). Dropped, it
+/// closes all connections at once.
 pub(crate) struct RunningServer {
     phase: watch::Sender<ServerPhase>,
     task: JoinHandle<()>,
 }
 
+/// The phases of a running server, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ServerPhase {
+    /// The host runs.
     Open,
-    /// The host shuts down: it is not ready, and each answer closes its connection.
+    /// The host shuts down: `/readyz` is answered 503, and each answer closes its connection.
     Draining,
-    /// No connection is accepted.
+    /// No connection is accepted. Those without a request are closed, the others after their answer.
     Closing,
 }
 
 impl Server {
-    /// Binds a server to this address. `names` are host names to which it answers, beside those of the address.
+    /// Binds a server to this address; port 0 lets the system pick one. `names` are host names to which it answers, beside `localhost` and
+    /// its addresses. Call it within a runtime. Fails if the address can't be bound.
     pub(crate) fn bind(address: SocketAddr, names: &[String]) -> anyhow::Result<Self> {
         let listener = std::net::TcpListener::bind(address).and_then(|listener| Self::new(listener, names));
         listener.with_context(|| format!("can't serve HTTP at {address}"))
     }
 
-    /// A server with a socket that is bound and listens already.
+    /// A server with a socket that is bound and listens already, such as one of a service manager. Call it within a runtime.
     pub(crate) fn new(listener: std::net::TcpListener, names: &[String]) -> std::io::Result<Self> {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
@@ -108,13 +115,14 @@ impl Drop for RunningServer {
     }
 }
 
-/// The state that all connections share.
+/// What all connections share.
 struct Site {
     host: Host,
     names: Names,
     phase: watch::Receiver<ServerPhase>,
 }
 
+/// Accepts connections until the phase is `Closing`, and then waits until all of them have ended.
 async fn serve(listener: TcpListener, site: Arc<Site>) {
     let limit = Arc::new(ConnectionLimit::default());
     let mut connections = JoinSet::new();
@@ -131,7 +139,7 @@ async fn serve(listener: TcpListener, site: Arc<Site>) {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        // A connection can always be closed for this one, because the host is never busy with one for long.
+        // Always a permit: connections here are never marked as worked on, so that the oldest can be closed for this one.
         let Some(permit) = limit.admit() else { continue };
         let site = Arc::clone(&site);
         connections.spawn(async move {
@@ -145,7 +153,8 @@ async fn serve(listener: TcpListener, site: Arc<Site>) {
     while connections.join_next().await.is_some() {}
 }
 
-/// Serves one connection, until the client closes it, takes too long, or the server closes.
+/// Serves one connection, until the client closes it or takes too long. When the phase becomes `Closing`, a request that has begun is still
+/// answered.
 async fn serve_one(stream: impl AsyncRead + AsyncWrite, site: &Site) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(CLIENT_TIMEOUT));
@@ -165,6 +174,7 @@ async fn serve_one(stream: impl AsyncRead + AsyncWrite, site: &Site) {
 }
 
 impl Site {
+    /// The answer to a request. It is made at once and never waits.
     fn respond(&self, request: &Request<impl Body>) -> Response<Full<Bytes>> {
         let is_open = *self.phase.borrow() == ServerPhase::Open;
         let HttpPage { status, kind, text } = self.page(request, is_open);
@@ -184,6 +194,8 @@ impl Site {
         response
     }
 
+    /// The page that a request asks for, or what is wrong with it: 403 for another host name, 404, 405, or 413 for a body, the first that
+    /// applies.
     fn page(&self, request: &Request<impl Body>, is_open: bool) -> HttpPage {
         let values = |header| request.headers().get_all(header).iter().map(HeaderValue::as_bytes);
         if !self.names.allow(values(HOST), values(ORIGIN)) {

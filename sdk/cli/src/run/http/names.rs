@@ -5,19 +5,21 @@ use std::net::IpAddr;
 
 /// The address of a server, and the host names of `--http-host` or the host's file.
 pub(super) struct Names {
+    /// The address at which the server listens. It may be unspecified, such as `0.0.0.0`.
     address: IpAddr,
-    /// These host names, in lower case.
+    /// The host names, in lower case. May be empty.
     given: Vec<String>,
 }
 
 impl Names {
+    /// `given` are names or addresses without a port, in upper or lower case.
     pub(super) fn new(address: IpAddr, given: &[String]) -> Self {
         Self { address, given: given.iter().map(|name| name.to_ascii_lowercase()).collect() }
     }
 
-    /// Whether a request with these values of `Host` and `Origin` is answered. A server at a loopback address, or with host names, answers
-    /// only a request with exactly one `Host`, which is a name of the server, and whose `Origin`s, which browsers add, are such names too.
-    /// Any other server answers all.
+    /// Whether a request with these values of the headers `Host` and `Origin` is answered. A server at a loopback address, or one with host
+    /// names, answers only a request with exactly one `Host`, which is a name of the server, and whose `Origin`s, if a browser has added
+    /// some, are names of the server too. Any other server answers all.
     pub(super) fn allow<'a>(
         &self,
         mut hosts: impl Iterator<Item = &'a [u8]>,
@@ -48,7 +50,8 @@ impl Names {
         )
     }
 
-    /// Whether `HOST` or `HOST:PORT` is a name of this server. An IPv6 address has to be in brackets.
+    /// Whether `HOST` or `HOST:PORT` is a name of this server: `localhost`, a loopback address, its own address, or a given name. Any port
+    /// will do. An IPv6 address has to be in brackets. A server at an unspecified address has every address.
     fn is_ours(&self, host: &str) -> bool {
         let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((address, port)) if is_port(port) => address,
@@ -72,6 +75,7 @@ fn is_port(text: &str) -> bool {
     text.is_empty() || text.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
+/// Whether an address is one of loopback, also as IPv4 in IPv6.
 fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }

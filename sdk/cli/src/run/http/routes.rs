@@ -15,15 +15,17 @@ pub(super) struct HttpPage {
 }
 
 impl HttpPage {
+    /// A page of plain text.
     pub(super) fn text(status: StatusCode, text: String) -> Self {
         Self { status, kind: "text/plain; charset=utf-8", text }
     }
 }
 
-/// Makes the page for a request with this query. `is_open` is false once the host shuts down.
+/// Makes the page for a request with this query, the text after `?`, or an empty one. `is_open` is false once the host shuts down. Must not
+/// block.
 pub(super) type Route = fn(host: &Host, query: &str, is_open: bool) -> HttpPage;
 
-/// The pages by their paths.
+/// The pages by their paths. A request needs exactly such a path.
 pub(super) const ROUTES: [(&str, Route); 3] = [("/healthz", healthz), ("/metrics", metrics), ("/readyz", readyz)];
 
 /// The paths, separated by commas.
@@ -36,17 +38,19 @@ fn healthz(_: &Host, _: &str, _: bool) -> HttpPage {
     HttpPage::text(StatusCode::OK, "ok\n".to_owned())
 }
 
+/// The counts of the host and its modules, for Prometheus.
 fn metrics(host: &Host, _: &str, _: bool) -> HttpPage {
     HttpPage { status: StatusCode::OK, kind: ixt_host::metrics::CONTENT_TYPE, text: ixt_host::metrics::render(host) }
 }
 
+/// [`ready`] for this host. The query `verbose`, with or without a value, asks for all lines.
 fn readyz(host: &Host, query: &str, is_open: bool) -> HttpPage {
     let is_verbose = query.split('&').any(|part| part == "verbose" || part.starts_with("verbose="));
     ready(&host.status(), is_verbose, is_open)
 }
 
-/// Whether all modules take calls and the host does not shut down: 200 or 503. The text is that of Kubernetes' own `/readyz`: `ok`, or a
-/// line for each check if one has failed or with the query `verbose`.
+/// 200 if at least one process of each module takes calls and the host does not shut down, otherwise 503. The text is like that of
+/// Kubernetes' own `/readyz`: `ok`, or a line for each module if one is not ready, or if `is_verbose`.
 fn ready(modules: &[ModuleStatus], is_verbose: bool, is_open: bool) -> HttpPage {
     let mut lines = String::new();
     let mut check = |name: &str, failure: Option<String>| {
@@ -67,7 +71,8 @@ fn ready(modules: &[ModuleStatus], is_verbose: bool, is_open: bool) -> HttpPage 
     }
 }
 
-/// The state of each process of a module, and why it is in it.
+/// The state of each process of a module that is not ready, and for one that waits for its restart or has failed, why the last one has
+/// ended.
 fn why_not(module: &ModuleStatus) -> String {
     let instances = module.instances.iter().map(|instance| {
         // Why a process has ended says nothing of the one that is started now.
