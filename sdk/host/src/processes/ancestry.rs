@@ -1,4 +1,5 @@
-//! Which process descends from which, by Linux's `/proc/PID/stat`.
+//! Which process descends from which, by Linux's `/proc/PID/stat`. It goes from a process to its parents; `descendants` goes
+//! the other way.
 
 use std::{fs, io};
 
@@ -14,13 +15,14 @@ pub(crate) struct ProcessStat {
     pub(crate) group: u32,
 }
 
-/// How many processes of a chain of parents are read. A longer chain can only come from process ids that were reused meanwhile.
+/// How many processes of a chain of parents are read at most. A longer chain can only come from process ids that were reused
+/// meanwhile.
 const MAX_ANCESTORS: usize = 10_000;
 /// The errors of a process that can't be seen: it has ended, or belongs to another user.
 const UNSEEN: [Errno; 4] = [Errno::NOENT, Errno::SRCH, Errno::PERM, Errno::ACCESS];
 
-/// The process with this id, its parent, the parent's parent and so on, until one that can't be seen. Empty if the process itself
-/// can't be seen: it has ended, or `/proc` hides other users' processes.
+/// The process with this id first, then its parent, the parent's parent and so on, until one that can't be seen. Empty if the
+/// process itself can't be seen: it has ended, or `/proc` hides other users' processes.
 ///
 /// # Errors
 ///
@@ -41,8 +43,8 @@ pub(crate) fn ancestry(pid: u32) -> io::Result<Vec<ProcessStat>> {
     Ok(chain)
 }
 
-/// Whether the process `pid` is `started`, or descends from it. If its parent has ended, the system has given it another parent;
-/// then it is recognized by its process group, unless it has left that too. False if nothing is known of `pid`.
+/// Whether the process `pid` is `started`, descends from it, or it or a parent of it is in the process group `started`. The
+/// group counts because a process whose parent has ended gets another parent. False if nothing is known of `pid`.
 pub(crate) fn descends_from(pid: u32, started: u32) -> bool {
     let is_kin = |process: &ProcessStat| process.pid == started || process.group == started;
     // The first comparison works without `/proc`.

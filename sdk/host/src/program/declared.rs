@@ -1,4 +1,5 @@
-//! The program of a module as its manifest declares it.
+//! The program of a module as its manifest declares it, in `[artifacts.process]`. Which program cargo builds is decided in
+//! `build/`.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -10,9 +11,9 @@ use crate::program::file_check::FileCheck;
 use crate::program::pinned::PinnedFile;
 
 impl Module {
-    /// The program that `[artifacts.process]` names, with its arguments. Its file is checked here against `sha256` and `size_bytes`, if
-    /// the manifest has them, and again before each start. `None` if the manifest has no `path` there: then cargo has to build the
-    /// package in the module's directory.
+    /// The program that `[artifacts.process]` names, with its arguments. Its file must exist. It is checked here against
+    /// `sha256` and `size_bytes`, if the manifest has them, and again before each start. `None` if the manifest has no `path`
+    /// there: then cargo has to build the package in the module's directory.
     ///
     /// # Errors
     ///
@@ -74,8 +75,8 @@ impl Module {
         Ok(Some(Program { check, outside, ..program }))
     }
 
-    /// The program at `path` that cargo has built, with the arguments of `[artifacts.process]`. The file is kept open, so that this
-    /// program can be started even after another build.
+    /// The program at `path` that cargo has built, with the arguments of `[artifacts.process]`. The file is kept open, so that
+    /// this program can be started even after another build.
     pub(crate) fn built_program(&self, path: PathBuf) -> Program {
         let pinned = PinnedFile::new(&path);
         let program = Program { pinned, ..Program::new(path) };

@@ -1,5 +1,5 @@
 //! Supervision: starts the replicas of each module, checks and restarts their processes, replaces the replicas on a
-//! restart by hand, and shuts them down.
+//! restart by hand, and shuts them down. Which replica gets a call is decided in the [router](crate::module_router).
 //!
 //! Each item holds those below it (in brackets: its file in this folder, or its folder):
 //!
@@ -61,7 +61,7 @@ type Started = oneshot::Receiver<Result<(), StartError>>;
 
 impl Supervisor {
     /// Spawns the task of a replica, which begins when `may_start` completes. `predecessor` is the replica that this one
-    /// replaces.
+    /// replaces; `None` if it replaces none. Returns at once. To be called once for each replica.
     pub(crate) fn run(
         &self,
         router: &Arc<ModuleRouter>,
@@ -80,8 +80,8 @@ impl Supervisor {
         started
     }
 
-    /// Tells each module's router which events are durable: those that a manifest of this host provides as such. To be
-    /// called after each change of the releases that have replicas.
+    /// Tells each module's router which events are durable: those that a manifest of this host provides as such. An event of
+    /// another host's module is never durable here. To be called after each change of the releases that have replicas.
     pub(crate) fn set_durable(&self) {
         let mut releases: Vec<_> = self.modules.iter().map(|router| router.release()).collect();
         // Also the releases of replicas that are being replaced, or were just added.
@@ -95,7 +95,7 @@ impl Supervisor {
     }
 
     /// Logs warnings about a release: for each file that is run from outside of the module's directory, and for each
-    /// required service that no module provides.
+    /// required service that the bus does not know. Waits for the bus. Called before the release is started.
     pub(crate) async fn warn(&self, release: &Release) {
         let warn = |message| self.backends.logs.host(LogLevel::Warn, release.source(), message);
         for path in release.program().outside() {

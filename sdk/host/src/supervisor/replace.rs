@@ -1,4 +1,5 @@
-//! A restart by hand: replaces the replicas of a module by new ones, one after the other, so that calls always find a process.
+//! A restart by hand: replaces the replicas of a module by new ones, one after the other, so that calls find a process
+//! meanwhile. The restart of a process that has ended is in `replica_task`.
 
 use std::sync::Arc;
 
@@ -15,15 +16,15 @@ use crate::status::InstanceState;
 use crate::supervisor::replica_task::Predecessor;
 use crate::supervisor::{StartError, Supervisor};
 
-/// The permit to restart a module. While it exists, no other restart of the same module begins. If the module is stopped
-/// after the permit was given, no replica can be added with it, and the restart fails.
+/// The permit to restart a module by hand. While it exists, no other such restart of the same module begins. If the module
+/// is stopped after the permit was given, no replica can be added with it, and the restart fails.
 pub(crate) struct RestartPermit {
     guard: OwnedMutexGuard<()>,
     start: StartPermit,
 }
 
 impl RestartPermit {
-    /// Waits until no other restart of the module is under way.
+    /// Waits until no other restart by hand of the module is under way, in the order of the calls. Cancel-safe.
     pub(crate) async fn of(router: &ModuleRouter) -> Self {
         let guard = Arc::clone(&router.restarting).lock_owned().await;
         Self { guard, start: router.start_permit() }
@@ -31,8 +32,8 @@ impl RestartPermit {
 }
 
 impl Supervisor {
-    /// Replaces all replicas of a module by replicas of `release`, and logs the result. If the future is dropped, a task goes
-    /// on with the work, and keeps the permit until it is done.
+    /// Replaces all replicas of a module by replicas of `release`, and logs the begin and a failure. Returns when the old
+    /// replicas have stopped. If the future is dropped, a task goes on with the work, and keeps the permit until it is done.
     ///
     /// # Errors
     ///
@@ -71,8 +72,9 @@ impl Supervisor {
         replacing.await.unwrap_or_else(|_| Err(shutting_down()))
     }
 
-    /// Registers the topics of a new release at the bus, after warnings about the release. If another module provides one of
-    /// them, or the bus does not take one, the error is for the caller of the restart, and nothing has changed.
+    /// Registers the topics of a new release at the bus, after warnings about the release. The error is for the caller of the
+    /// restart: `FAILED_PRECONDITION` if another module provides one of them, `UNAVAILABLE` if the bus does not take one for
+    /// another reason. Nothing has changed then.
     async fn connect(&self, router: &ModuleRouter, release: &Release) -> Result<(), CallError> {
         self.warn(release).await;
         router.connect(release).await.map_err(|Unregistered { topic, error }| {
@@ -91,7 +93,8 @@ impl Supervisor {
     }
 
     /// Replaces each old replica by a new one, then adds or ends replicas until there are as many as the release demands.
-    /// Returns the error of the first new replica that does not become ready; those that are replaced by then stay replaced.
+    /// Returns the error of the first new replica that does not become ready. Those that were replaced before it stay
+    /// replaced, and further ones are not.
     async fn replace_all(
         &self,
         router: &Arc<ModuleRouter>,

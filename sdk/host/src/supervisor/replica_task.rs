@@ -30,23 +30,24 @@ pub(crate) struct ReplicaTask {
     /// The replica that this one replaces; `None` if there is none, and once this one has taken over.
     predecessor: Option<Predecessor>,
     restarts: RestartBackoff,
-    /// Where the result of the first start goes; `None` once it was sent. Dropped unsent if the replica is stopped before.
+    /// Where the result of the first start goes, success or error; `None` once it was sent. Dropped unsent if the replica is
+    /// told to stop before.
     first: Option<oneshot::Sender<Result<(), StartError>>>,
 }
 
 /// The replica that a new one replaces.
 pub(crate) struct Predecessor {
     pub(crate) replica: Arc<Replica>,
-    /// Whether the old replica serves until the new one is ready. Otherwise it ends before the new one is started.
+    /// Whether the old replica serves until the new one is ready for calls. Otherwise it ends before the new one is started.
     pub(crate) overlaps: bool,
     /// Whether the old replica was ready. Then the new one has one attempt to start, and if that fails the module goes back
-    /// to the old one. Otherwise a start that fails is repeated, as for any replica.
+    /// to the release of the old one. Otherwise a start that fails is repeated, as for any replica.
     pub(crate) served: bool,
 }
 
 /// What a replica is doing.
 enum Phase {
-    /// A process is started, until it has replied to `init`.
+    /// A process is started, until it has replied to `init` and, if it overlaps with a predecessor, is ready for calls.
     Starting,
     /// The process takes calls.
     Ready(Instance),
@@ -65,7 +66,7 @@ const SHORTAGE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why there is no process, although the replica is not to stop: it did not start, or it has ended.
 struct UnexpectedEnd {
-    /// A sentence for the status, the log and callers.
+    /// A sentence for the status, the log and the callers of lost requests.
     reason: String,
     /// The last lines of a process that did not start. Those of one that was ready are taken from `ended`.
     last_lines: Vec<String>,
@@ -109,7 +110,7 @@ impl ReplicaTask {
     }
 
     /// Starts a process. After a failed start the next phase is [`Phase::Backoff`] or [`Phase::Failed`]; but if the
-    /// predecessor was ready, this waits until the replica is told to stop, and returns [`Phase::Stopped`].
+    /// predecessor was ready, this waits until the supervisor tells the replica to stop, and returns [`Phase::Stopped`].
     async fn start(&mut self) -> Phase {
         if self.replica.is_retired() {
             return Phase::Stopped;
@@ -151,9 +152,9 @@ impl ReplicaTask {
         self.ended(UnexpectedEnd { reason, last_lines, ended: None }, false).await
     }
 
-    /// If the process overlaps with its predecessor, waits until it says that it is ready for calls; until then the
-    /// predecessor serves. The limit is the timeout of `init`, once more. Returns the instance, or the error of the start;
-    /// then the process has ended.
+    /// If the process overlaps with its predecessor, waits until it is ready for calls; until then the predecessor serves. A
+    /// process that says nothing about it is ready. The limit is the timeout of `init`, once more. Without an overlap this
+    /// returns at once. On an error the process has ended.
     async fn warmed_up(&self, mut instance: Instance) -> Result<Instance, StartError> {
         if !self.predecessor.as_ref().is_some_and(|predecessor| predecessor.overlaps) {
             return Ok(instance);
@@ -185,8 +186,8 @@ impl ReplicaTask {
         Err(StartError::new(kind).with_last_lines(instance.tail()))
     }
 
-    /// Lets the process take calls, and checks its health, until the replica is told to stop, the process has ended, or it has
-    /// failed its health checks.
+    /// Lets the process take calls, and checks its health, until the replica is told to stop, the process has ended or closed
+    /// its connection, or it has failed its health checks. In the last two cases it has ended when this returns.
     async fn serve(&mut self, mut instance: Instance) -> Phase {
         let connection = Arc::clone(instance.connection());
         // Before the state is `ready`: a caller that sees this state expects that calls arrive. From here on the predecessor
@@ -239,7 +240,8 @@ impl ReplicaTask {
         self.ended(UnexpectedEnd { reason, last_lines: Vec::new(), ended: Some(instance) }, is_blameless).await
     }
 
-    /// Ends a process in order: it gets no new requests, has the shutdown grace to finish those that it has, and is shut down.
+    /// Ends a process in order: it gets no new requests, has the shutdown grace to finish those whose callers wait, and is
+    /// shut down. What went wrong is in the status, as the `end_reason`.
     async fn drain(&mut self, mut instance: Instance) -> Phase {
         let connection = Arc::clone(instance.connection());
         self.replica.set(InstanceState::Draining, |_| {});
@@ -268,8 +270,8 @@ impl ReplicaTask {
         Phase::Stopped
     }
 
-    /// Records why there is no process, and decides whether and when the next one is started. With `is_blameless` the end does
-    /// not count for the limit of restarts.
+    /// Records why there is no process, logs it, and decides whether and when the next one is started. With `is_blameless` the
+    /// end does not count for the limit of restarts.
     async fn ended(&mut self, end: UnexpectedEnd, is_blameless: bool) -> Phase {
         let UnexpectedEnd { reason, last_lines, ended } = end;
         let next = self.restarts.next(is_blameless);
@@ -344,7 +346,7 @@ impl ReplicaTask {
     }
 
     /// Records that the host itself lacks what a start needs (open files, processes, memory, a place for a socket). It is
-    /// logged once, as long as the reason is the same, and does not count as a restart of the module.
+    /// logged once as long as the reason is the same, and does not count as a restart.
     fn lacks(&self, reason: &str) {
         let reason = format!("the host itself lacks what it needs: {reason}");
         if self.replica.reason().as_ref() != Some(&reason) {

@@ -1,5 +1,5 @@
-//! When a process that has ended is started again: after a pause that doubles each time; after too many restarts, only after
-//! the longest pause, or not at all.
+//! When a process that has ended or did not start is started again: after a pause that doubles each time; after too many
+//! restarts, only after the longest pause, or not at all. Waits for nothing itself: `replica_task` does.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::settings::RestartPolicy;
 /// The restarts of one replica, by the policy in [`Settings`](crate::Settings).
 pub(crate) struct RestartBackoff {
     policy: RestartPolicy,
-    /// When each restart was decided that counts and may be within the window, oldest first.
+    /// When the restarts were decided that count and may be within the window, oldest first.
     recent: VecDeque<Instant>,
     /// The pauses, from the shortest on, each with its random part.
     backoff: backon::ExponentialBackoff,
@@ -59,7 +59,8 @@ impl RestartBackoff {
         Some(if self.keep_failing { self.policy.max_backoff } else { pause })
     }
 
-    /// Whether there were more than `intensity` restarts within the window at some time, and no process has been stable since.
+    /// Whether there were more than `intensity` restarts within the window at some time, and no process that has ended since
+    /// then had been stable.
     pub(crate) fn keep_failing(&self) -> bool {
         self.keep_failing
     }

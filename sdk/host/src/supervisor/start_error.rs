@@ -1,4 +1,4 @@
-//! The errors of a process's start and of its shutdown.
+//! The errors of a process's start, which [`Host::ready`](crate::Host::ready) returns, and of its shutdown.
 
 use std::fmt;
 use std::io;
@@ -37,7 +37,8 @@ impl StartError {
     }
 
     /// The last lines that the process wrote to stderr, and the last errors of its log: together at most 20, oldest first, each
-    /// cut after 2 KiB. Empty if there was no process, or it wrote none.
+    /// cut after 2 KiB. Empty if there was no process, or it wrote none. They are as the process wrote them: `Display` of this
+    /// error escapes control characters.
     #[must_use]
     pub fn last_lines(&self) -> &[String] {
         &self.tail
@@ -58,25 +59,26 @@ impl fmt::Display for StartError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartErrorKind {
-    /// The host could not make the socket for the module, or not accept a connection on it. This is the host's failure, not
-    /// the module's: the host tries again each second.
+    /// The host could not make the socket for the process, or not accept a connection on it. This is the host's failure, not
+    /// the module's: the host tries again each second, and this does not count as a restart.
     Socket {
         /// The path of the socket, or of the directory for it.
         path: PathBuf,
         /// The system's error.
         error: io::Error,
     },
-    /// The program is missing, unreadable, or not the one that the manifest declares.
+    /// The file that was to be checked before the start is missing, unreadable, or not the one that the manifest declares. A
+    /// missing program that need not be checked is [`Spawn`](Self::Spawn).
     Program(ProgramError),
-    /// The system could not start the program.
+    /// The system could not start the program, or not set the resource limits of its process.
     Spawn {
         /// The path of the program.
         program: PathBuf,
         /// The system's error.
         error: io::Error,
     },
-    /// The process ended before it had connected, before it had replied to `init`, or, if it replaces another one, before it was
-    /// ready.
+    /// The process ended by itself before it had connected, before it had replied to `init`, or, if it replaces another one,
+    /// before it was ready for calls.
     Exited {
         /// The id of the process.
         module: String,
@@ -86,8 +88,8 @@ pub enum StartErrorKind {
         /// How it ended.
         status: ExitStatus,
     },
-    /// The process did not connect, did not reply to `init`, or, if it replaces another one, did not become ready in time. It
-    /// was ended.
+    /// The process did not connect, did not reply to `init`, or, if it replaces another one, did not become ready for calls in
+    /// time. It was ended.
     TimedOut {
         /// The id of the process.
         module: String,
@@ -120,7 +122,7 @@ pub enum StartErrorKind {
 
 impl StartErrorKind {
     /// Whether the host is to blame and not the module: no more files can be opened, there are too many processes, no memory is
-    /// left, or a socket can't be made.
+    /// left, or a socket can't be made. The start is then repeated each second, and does not count as a restart.
     pub(crate) fn is_shortage(&self) -> bool {
         let of_the_system = |error: &io::Error| {
             let errno = Errno::from_io_error(error);

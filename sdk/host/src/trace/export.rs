@@ -1,5 +1,6 @@
-//! Exports spans: they wait in a queue of limited length, from which a thread sends them in batches. One host sends the spans of all
-//! modules, but each module appears as a separate service (`service.name`).
+//! Exports spans: they wait in a queue of limited length, from which a thread sends them in batches. One host sends the spans
+//! of all modules, but each module appears as a separate service (`service.name`). The protocol is that of the
+//! `SpanExporter` that the embedder passes to the host.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex};
@@ -19,7 +20,7 @@ use super::SpanCounts;
 use crate::lock::lock;
 use crate::logs::Logs;
 
-/// The key of the attribute with the process that has handled the call, `name:version/instance-NNN`.
+/// The key of the attribute with the process that the call was given to, `name:version/instance-NNN`.
 pub(super) const INSTANCE: &str = "ixt.instance";
 
 const SERVICE_NAME: &str = "service.name";
@@ -30,18 +31,21 @@ const SERVICE_VERSION: &str = "service.version";
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SpanOptions {
-    /// Decides for which calls and events a span is made. By default for all, except those made for a request that is not sampled.
+    /// Decides for which calls and events a span is made. By default for all, except those made for a request that is not
+    /// sampled.
     pub sampler: Box<dyn ShouldSample>,
-    /// Attributes of all modules, in addition to each module's `service.name` and `service.version`. Empty by default. If it has a
-    /// `service.name` but no `service.namespace`, the former becomes the `service.namespace` of all modules.
+    /// Attributes of all modules, in addition to each module's `service.name` and `service.version`, which replace those given
+    /// here. Empty by default. If it has a `service.name` but no `service.namespace`, the former becomes the
+    /// `service.namespace` of all modules.
     pub resource: Resource,
-    /// How many spans may wait to be sent: 2,048 by default. More are dropped, counted and logged.
+    /// How many spans may wait to be sent or be on their way: 2,048 by default. More are dropped, counted and logged.
     pub max_queue_size: usize,
-    /// How many spans are sent at once: at most 512 by default. As soon as this many wait, they are sent.
+    /// How many spans are taken from the queue at once: at most 512 by default. As soon as this many wait, they are sent. Those
+    /// of different modules are sent one request after the other.
     pub max_export_batch_size: usize,
     /// The longest time that a span waits before it is sent: 5 s by default.
     pub schedule_delay: Duration,
-    /// How log messages call the place to which spans are sent: `the collector` by default.
+    /// The name of the place to which spans are sent, in log messages: `the collector` by default.
     pub destination: String,
 }
 
@@ -71,7 +75,7 @@ pub(super) struct Export {
 /// Counts the spans that wait, were sent and were dropped, and logs when exports begin to fail and when they succeed again.
 #[derive(Debug)]
 struct Tally {
-    /// How many spans were queued and not sent yet.
+    /// How many spans were queued and not sent or dropped yet.
     waiting: AtomicUsize,
     /// How many spans were sent.
     sent: AtomicU64,
@@ -83,7 +87,7 @@ struct Tally {
 /// The spans that were dropped.
 #[derive(Debug, Default)]
 struct Drops {
-    /// How many spans were dropped.
+    /// How many spans were dropped since the host started, for any reason.
     count: u64,
     /// While exports fail: the value of `count` when that began. `None` if the last export has succeeded, or there was none.
     fails_since: Option<u64>,
@@ -112,7 +116,7 @@ impl Export {
         Self { sampler, processor, max_queue_size, tally }
     }
 
-    /// Queues a span, or drops it if the queue is full.
+    /// Queues a span, or drops and counts it if the queue is full. Does not block.
     pub(super) fn take(&self, span: SpanData) {
         // The processor's own queue has the same length, so that it never drops a span, which it would not count.
         if self.tally.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_queue_size {
@@ -151,7 +155,7 @@ impl Tally {
         }
     }
 
-    /// Counts spans that were dropped because an export has failed.
+    /// Counts spans that were dropped because an export has failed. Logs the first failure in a row.
     fn failed(&self, spans: u64, error: &str) {
         let mut drops = lock(&self.drops);
         let before = drops.count;
@@ -165,7 +169,7 @@ impl Tally {
         }
     }
 
-    /// Counts spans that were sent.
+    /// Counts spans that were sent. Logs that if exports had failed before.
     fn sent(&self, spans: u64) {
         self.sent.fetch_add(spans, Ordering::Relaxed);
         let mut drops = lock(&self.drops);
