@@ -1,5 +1,5 @@
-//! The host's metrics in Prometheus' text format (exposition format 0.0.4). The library only makes the text: the program
-//! that serves it over HTTP, such as `ixt run --http`, calls [`render`] for each request.
+//! The host's metrics in Prometheus' text format (exposition format 0.0.4). The library only makes the text: the
+//! program that serves it over HTTP, such as `ixt run --http`, calls [`render`] for each request.
 
 use std::fmt::{Display, Write as _};
 use std::time::SystemTime;
@@ -14,9 +14,9 @@ use crate::trace::SpanCounts;
 /// The `Content-Type` header for the text of [`render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Returns the current values of all metrics: of the host, its modules, their processes and their topics. Counters count
-/// from the start of the host, except for those of a process, which begin at 0 again when the module is restarted by hand.
-/// Does not wait for any process. The names and labels are in the [guide](crate::guide).
+/// Returns the current values of all metrics: of the host, its modules, their processes and their topics. Counters
+/// count from the start of the host, except for those of a process, which begin at 0 again when the module is restarted
+/// by hand. Does not wait for any process. The names and labels are in the [guide](crate::guide).
 #[must_use]
 pub fn render(host: &Host) -> String {
     let mut text = String::new();

@@ -1,5 +1,5 @@
-//! A module on disk: its directory and its manifest. What is started for it is a [`Program`](crate::Program); what runs is
-//! behind the `module_router`.
+//! A module on disk: its directory and its manifest. What is started for it is a [`Program`](crate::Program); what runs
+//! is behind the `module_router`.
 
 use std::fs;
 use std::path::{self, Path, PathBuf};
@@ -8,8 +8,8 @@ use ixt_manifest::text::harmless;
 use ixt_manifest::{Code, Diagnostic, Manifest, Report, Source, closest};
 use serde_json::value::RawValue;
 
-/// The message for an unknown module name. It names the most similar one of `known`, or lists all in their order if none
-/// is similar.
+/// The message for an unknown module name. It names the most similar one of `known`, or lists all in their order if
+/// none is similar.
 pub(crate) fn no_module<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     match closest(name, known.clone()) {
         Some(near) => format!("there is no module `{name}` here; did you mean `{near}`?"),
@@ -30,9 +30,9 @@ pub struct Module {
 }
 
 impl Module {
-    /// Reads and checks the manifest of the module in `dir`. A relative `dir` starts at the current directory. Blocks while
-    /// it reads the file. Warnings are no errors: they are in [`Manifest::warnings`]. Whether the module's program exists is
-    /// not checked here.
+    /// Reads and checks the manifest of the module in `dir`. A relative `dir` starts at the current directory. Blocks
+    /// while it reads the file. Warnings are no errors: they are in [`Manifest::warnings`]. Whether the module's
+    /// program exists is not checked here.
     ///
     /// # Errors
     ///
@@ -81,10 +81,10 @@ impl Module {
         &self.source
     }
 
-    /// Checks a payload before a call, as far as that is possible without the module's code: if the service `topic` of this
-    /// module declares a request type, the payload must be a JSON object or empty, which counts as an empty object. The
-    /// object's fields are not checked. Any payload is accepted for a service without a request type, and for a topic that
-    /// this module does not provide.
+    /// Checks a payload before a call, as far as that is possible without the module's code: if the service `topic` of
+    /// this module declares a request type, the payload must be a JSON object or empty, which counts as an empty
+    /// object. The object's fields are not checked. Any payload is accepted for a service without a request type, and
+    /// for a topic that this module does not provide.
     ///
     /// # Errors
     ///
@@ -101,7 +101,8 @@ impl Module {
         }
     }
 
-    /// The id of the module's process with this number, from 1: `name:version/instance-NNN`, with at least three digits.
+    /// The id of the module's process with this number, from 1: `name:version/instance-NNN`, with at least three
+    /// digits.
     pub(crate) fn instance_id(&self, number: u32) -> String {
         let module = &self.manifest.module;
         format!("{}:{}/instance-{number:03}", module.name, module.version)

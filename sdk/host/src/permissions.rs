@@ -1,6 +1,6 @@
-//! Which topics a module may call and publish according to its manifest. The host checks it for requests on the module's
-//! own socket (`services/bus.rs`), and for processes of the module that connect to the control socket. An error of these
-//! functions is answered as `PERMISSION_DENIED`.
+//! Which topics a module may call and publish according to its manifest. The host checks it for requests on the
+//! module's own socket (`services/bus.rs`), and for processes of the module that connect to the control socket. An
+//! error of these functions is answered as `PERMISSION_DENIED`.
 
 use ixt_manifest::Manifest;
 

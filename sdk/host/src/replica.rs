@@ -20,8 +20,9 @@
 //!                                        retire() (from Starting and Backoff too)
 //! ```
 //!
-//! If a replica replaces one that was ready, and its first start fails, it stays in `Starting` until the supervisor retires
-//! it, and the module goes back to the other one. Nothing comes after `Stopped`: a restart by hand makes a new replica.
+//! If a replica replaces one that was ready, and its first start fails, it stays in `Starting` until the supervisor
+//! retires it, and the module goes back to the other one. Nothing comes after `Stopped`: a restart by hand makes a new
+//! replica.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -40,7 +41,8 @@ use crate::status::{InstanceState, InstanceStatus};
 #[derive(Debug)]
 pub(crate) struct Replica {
     id: Arc<str>,
-    /// Its number within the module, from 1: the `NNN` of its id. It is free again when the router has forgotten the replica.
+    /// Its number within the module, from 1: the `NNN` of its id. It is free again when the router has forgotten the
+    /// replica.
     number: u32,
     release: Arc<Release>,
     /// Whether [`retire`](Self::retire) was called.
@@ -75,8 +77,8 @@ pub(crate) struct ReplicaStatus {
     /// The connection with the process, from when it is ready until it has ended. `None` while it starts.
     pub(crate) connection: Option<Arc<Connection>>,
     pub(crate) restarts: u64,
-    /// Whether it has ended too often, so that it is only started again after the longest pause. Calls do not wait for it
-    /// then. False while it is ready.
+    /// Whether it has ended too often, so that it is only started again after the longest pause. Calls do not wait for
+    /// it then. False while it is ready.
     pub(crate) keeps_ending: bool,
     /// The last health check of the process; `None` until the first one has a result after the process became ready.
     pub(crate) health: Option<HealthReport>,
@@ -134,8 +136,8 @@ impl Replica {
         self.lock().state
     }
 
-    /// Whether it has a process, or will soon have one without a restart by hand. Calls may wait for it then. False once it
-    /// was told to stop, has failed, or is started again only after the longest pause.
+    /// Whether it has a process, or will soon have one without a restart by hand. Calls may wait for it then. False
+    /// once it was told to stop, has failed, or is started again only after the longest pause.
     pub(crate) fn comes(&self) -> bool {
         let status = self.lock();
         !self.is_retired() && !status.state.is_final() && !status.keeps_ending
@@ -196,8 +198,8 @@ impl Replica {
         }
     }
 
-    /// Waits until its state is `Stopped`: then no process of it is left, unless the host was dropped, which kills it at
-    /// this moment. Cancel-safe.
+    /// Waits until its state is `Stopped`: then no process of it is left, unless the host was dropped, which kills it
+    /// at this moment. Cancel-safe.
     pub(crate) async fn stopped(&self) {
         self.reaches(|state| state == InstanceState::Stopped).await;
     }
@@ -221,8 +223,8 @@ impl Replica {
         lock(&self.status)
     }
 
-    /// Sets the task that runs it, so that it can be aborted. The supervisor calls this once, when it has spawned the task.
-    /// If [`abort`](Self::abort) was called before, the task is aborted at once.
+    /// Sets the task that runs it, so that it can be aborted. The supervisor calls this once, when it has spawned the
+    /// task. If [`abort`](Self::abort) was called before, the task is aborted at once.
     pub(crate) fn runs_as(&self, task: AbortHandle) {
         match &mut *lock(&self.task) {
             // The host was dropped meanwhile.

@@ -1,6 +1,6 @@
-//! The socket to which one process of a module connects, and the directory with the sockets of a host. The host waits for
-//! the connection in `supervisor/instance.rs`, for [`Settings::connect_timeout`](crate::Settings::connect_timeout). The
-//! control socket, to which commands connect, is in `control/`.
+//! The socket to which one process of a module connects, and the directory with the sockets of a host. The host waits
+//! for the connection in `supervisor/instance.rs`, for [`Settings::connect_timeout`](crate::Settings::connect_timeout).
+//! The control socket, to which commands connect, is in `control/`.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -22,8 +22,8 @@ const LOCK: &str = "lock";
 /// The beginning of the directory's name; a random part follows.
 const PREFIX: &str = "ixt-";
 
-/// The sockets of a host. They are in a directory of `$TMPDIR` (or `/tmp`) that only this user can enter. The directory is
-/// made with the first socket, and removed when this is dropped.
+/// The sockets of a host. They are in a directory of `$TMPDIR` (or `/tmp`) that only this user can enter. The directory
+/// is made with the first socket, and removed when this is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets(Mutex<Option<Dir>>);
 
@@ -42,8 +42,8 @@ impl Drop for Dir {
 }
 
 impl Sockets {
-    /// Makes a listening socket for one process that is about to be started. If the directory does not exist, this makes it
-    /// first, and calls `made` with its path, for the guard. To be called within a tokio runtime.
+    /// Makes a listening socket for one process that is about to be started. If the directory does not exist, this
+    /// makes it first, and calls `made` with its path, for the guard. To be called within a tokio runtime.
     ///
     /// # Errors
     ///
@@ -72,7 +72,8 @@ impl Sockets {
 fn make() -> io::Result<Dir> {
     let mut builder = tempfile::Builder::new();
     let dir = builder.prefix(PREFIX).permissions(Permissions::from_mode(0o700)).tempdir()?;
-    // Under another name until it is locked: otherwise `remove_left` of another host would remove the directory as left behind.
+    // Under another name until it is locked: otherwise `remove_left` of another host would remove the directory as left
+    // behind.
     let begun = dir.path().join("begun");
     let lock = File::options().create_new(true).write(true).mode(0o600).open(&begun)?;
     lock.lock()?;
@@ -139,8 +140,8 @@ impl Socket {
     ///
     /// Connections of other processes are closed, since the process that connects gets the module's configuration and
     /// speaks for the module. `refused` is called with the id of each of these processes (0 if it is not in this pid
-    /// namespace), once for each, and for at most [`MAX_REPORTED`]. The directory's mode keeps out all other users except
-    /// root.
+    /// namespace), once for each, and for at most [`MAX_REPORTED`]. The directory's mode keeps out all other users
+    /// except root.
     ///
     /// # Errors
     ///

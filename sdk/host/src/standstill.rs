@@ -1,10 +1,10 @@
-//! Detects that this process stood still: because it was stopped (SIGSTOP, Ctrl-Z), frozen with its container, or got no
-//! processor. The clock goes on meanwhile, and the modules may have stood still as well; so the timeouts of modules start
-//! anew afterwards. The deadlines of callers do not: those use tokio's clock alone.
+//! Detects that this process stood still: because it was stopped (SIGSTOP, Ctrl-Z), frozen with its container, or got
+//! no processor. The clock goes on meanwhile, and the modules may have stood still as well; so the timeouts of modules
+//! start anew afterwards. The deadlines of callers do not: those use tokio's clock alone.
 //!
-//! A task, the [`Pulse`], notes the time every half second. A gap of more than a second between two notes is a standstill.
-//! [`sleep`] and [`timeout`] of this file start anew when a standstill ended during them. Without a running host in this
-//! process, nothing is noticed, and they are those of tokio.
+//! A task, the [`Pulse`], notes the time every half second. A gap of more than a second between two notes is a
+//! standstill. [`sleep`] and [`timeout`] of this file start anew when a standstill ended during them. Without a running
+//! host in this process, nothing is noticed, and they are those of tokio.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -70,7 +70,8 @@ impl Seen {
     }
 }
 
-/// The task that notes the time, and writes to the log after a standstill. Each host has one. It ends when this is dropped.
+/// The task that notes the time, and writes to the log after a standstill. Each host has one. It ends when this is
+/// dropped.
 #[derive(Debug)]
 pub(crate) struct Pulse(AbortHandle);
 

@@ -51,13 +51,14 @@ impl ModuleTopic {
         (timeout_ms != NO_TIMEOUT).then(|| Duration::from_millis(timeout_ms))
     }
 
-    /// Whether a request whose process ended before the reply is sent again: true for an idempotent service and for a durable event.
+    /// Whether a request whose process ended before the reply is sent again: true for an idempotent service and for a
+    /// durable event.
     pub(crate) fn is_retried(&self) -> bool {
         self.is_retried.load(Ordering::Relaxed)
     }
 
-    /// Sets the rules, for requests that come from now on. `timeout_ms` is the service's `ttl_ms`, `is_retried` whether it is
-    /// idempotent, or whether the event is durable.
+    /// Sets the rules, for requests that come from now on. `timeout_ms` is the service's `ttl_ms`, `is_retried` whether
+    /// it is idempotent, or whether the event is durable.
     pub(crate) fn set_rules(&self, timeout_ms: Option<u64>, is_retried: bool) {
         self.timeout_ms.store(timeout_ms.unwrap_or(NO_TIMEOUT), Ordering::Relaxed);
         self.is_retried.store(is_retried, Ordering::Relaxed);

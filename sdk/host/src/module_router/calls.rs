@@ -14,8 +14,8 @@ use crate::call_log::{CallOutcome, CallRecord};
 use crate::connection::{Connection, HostRequest, ProcessLoad};
 use crate::topic::ModuleTopic;
 
-/// The most requests that may wait for a call, each for the next one. A call with more is refused with `RESOURCE_EXHAUSTED`,
-/// since the modules must be calling each other in a circle.
+/// The most requests that may wait for a call, each for the next one. A call with more is refused with
+/// `RESOURCE_EXHAUSTED`, since the modules must be calling each other in a circle.
 pub(super) const MAX_DEPTH: usize = 1000;
 /// The most attempts for an idempotent call, the first one included.
 const MAX_ATTEMPTS: u32 = 3;
@@ -25,12 +25,9 @@ const MAX_ENDED_ALONE: u32 = 2;
 /// What [`ModuleRouter::pick`] finds.
 pub(super) enum Picked {
     /// This process, which takes the topic and had the fewest requests when it was picked. It may stop at any moment.
-    Ready {
-        connection: Arc<Connection>,
-        is_sequential: bool,
-    },
-    /// All processes that could take the call are sequential, and busy with a request that waits for it. The cause is that
-    /// of the call.
+    Ready { connection: Arc<Connection>, is_sequential: bool },
+    /// All processes that could take the call are sequential, and busy with a request that waits for it. The cause is
+    /// that of the call.
     WaitsForItself(Arc<Cause>),
     /// No process that takes the topic is ready.
     None,
@@ -46,9 +43,9 @@ struct Attempts {
 }
 
 impl ModuleRouter {
-    /// Takes a call from the bus, and returns at once. The result goes to `reply`, perhaps before this returns. Sets the
-    /// deadline if the call has none, and refuses a call beyond [`MAX_DEPTH`]. The returned handle cancels the call, and does
-    /// nothing if the call has ended.
+    /// Takes a call from the bus, and returns at once. The result goes to `reply`, perhaps before this returns. Sets
+    /// the deadline if the call has none, and refuses a call beyond [`MAX_DEPTH`]. The returned handle cancels the
+    /// call, and does nothing if the call has ended.
     pub(super) fn call(
         &self,
         topic: &Arc<ModuleTopic>,
@@ -72,8 +69,8 @@ impl ModuleRouter {
         self.route(envelope, topic, reply, Attempts { started: now, ended_alone: 0 }, now, batch)
     }
 
-    /// Dispatches a call. Of an idempotent one, a copy is kept for another attempt; the call is refused if there is no memory
-    /// for it.
+    /// Dispatches a call. Of an idempotent one, a copy is kept for another attempt; the call is refused if there is no
+    /// memory for it.
     fn route(
         &self,
         envelope: Envelope<'_>,
@@ -95,8 +92,9 @@ impl ModuleRouter {
         self.dispatch(envelope, topic, reply, now, batch)
     }
 
-    /// A reply that routes the call again if it is lost, until there were [`MAX_ATTEMPTS`] of it, or [`MAX_ENDED_ALONE`]
-    /// processes have ended. Every other result, and the last loss, goes to `reply`. `memory` is that of the copy.
+    /// A reply that routes the call again if it is lost, until there were [`MAX_ATTEMPTS`] of it, or
+    /// [`MAX_ENDED_ALONE`] processes have ended. Every other result, and the last loss, goes to `reply`. `memory` is
+    /// that of the copy.
     fn retrying(
         &self,
         envelope: &Envelope<'_>,
@@ -129,8 +127,8 @@ impl ModuleRouter {
         })
     }
 
-    /// Sends a call to the process with the fewest requests, or parks it if none is ready. Ends it if its caller has cancelled,
-    /// its deadline has passed at `now`, or it would wait for itself. Returns the handle for the caller.
+    /// Sends a call to the process with the fewest requests, or parks it if none is ready. Ends it if its caller has
+    /// cancelled, its deadline has passed at `now`, or it would wait for itself. Returns the handle for the caller.
     pub(super) fn dispatch(
         &self,
         mut envelope: Envelope<'_>,
@@ -184,8 +182,9 @@ impl ModuleRouter {
         }
     }
 
-    /// Finds the process that takes this topic and has the fewest requests. A busy sequential process whose request waits for
-    /// the call is left out. `cause` is the request that makes the call; `None` for an event, and for a call from outside.
+    /// Finds the process that takes this topic and has the fewest requests. A busy sequential process whose request
+    /// waits for the call is left out. `cause` is the request that makes the call; `None` for an event, and for a call
+    /// from outside.
     pub(super) fn pick(&self, topic: &str, cause: Option<&Arc<Cause>>) -> Picked {
         let serving = self.serving();
         let Serving { ready, is_mixed, .. } = &*serving;
@@ -233,8 +232,8 @@ impl ModuleRouter {
         reply.discard();
     }
 
-    /// Counts and logs a call that ended before a process got it: how it ended, with which code, and why. `since` is when the
-    /// host began with it. Its caller gets the result elsewhere.
+    /// Counts and logs a call that ended before a process got it: how it ended, with which code, and why. `since` is
+    /// when the host began with it. Its caller gets the result elsewhere.
     pub(super) fn not_asked(
         &self,
         topic: &ModuleTopic,

@@ -1,6 +1,7 @@
-//! A module in its host: its replicas, which of them gets a call or an event, and what waits until a replica can take it.
-//! `calls` routes calls, `parked` has those that wait for a replica, `event_queue` the events; `replicas` has the replicas,
-//! and `topics` what the bus knows of the module. The router starts and ends no process: the `supervisor` does.
+//! A module in its host: its replicas, which of them gets a call or an event, and what waits until a replica can take
+//! it. `calls` routes calls, `parked` has those that wait for a replica, `event_queue` the events; `replicas` has the
+//! replicas, and `topics` what the bus knows of the module. The router starts and ends no process: the `supervisor`
+//! does.
 //!
 //! A call on its way through the host:
 //!
@@ -62,14 +63,14 @@ pub(crate) use replicas::StartPermit;
 use topics::Topics;
 pub(crate) use topics::Unregistered;
 
-/// The most memory, in bytes, for everything that waits for a module: parked and queued calls, copies of idempotent ones,
-/// events, and what its processes have not read. Beyond it, calls are refused with `RESOURCE_EXHAUSTED`, and events are
-/// dropped.
+/// The most memory, in bytes, for everything that waits for a module: parked and queued calls, copies of idempotent
+/// ones, events, and what its processes have not read. Beyond it, calls are refused with `RESOURCE_EXHAUSTED`, and
+/// events are dropped.
 const MAX_WAITING_BYTES: usize = 48 * 1024 * 1024;
 
-/// A module in its host. The host makes one for each module when it starts, and keeps it until it ends; a restart by hand
-/// changes its releases and replicas. The bus calls it for each call and event, on the thread of the sender; it never
-/// blocks that thread to wait for a process.
+/// A module in its host. The host makes one for each module when it starts, and keeps it until it ends; a restart by
+/// hand changes its releases and replicas. The bus calls it for each call and event, on the thread of the sender; it
+/// never blocks that thread to wait for a process.
 pub(crate) struct ModuleRouter {
     /// This router, for callbacks and tasks that must not keep it alive.
     this: Weak<Self>,
@@ -103,10 +104,11 @@ struct Serving {
     release: Arc<Release>,
     /// The processes that have become ready and were not told to end. Each may say that it is not ready now.
     ready: Vec<Ready>,
-    /// Whether the first start or a restart by hand is between [`ModuleRouter::connect`] and [`ModuleRouter::disconnect`].
+    /// Whether the first start or a restart by hand is between [`ModuleRouter::connect`] and
+    /// [`ModuleRouter::disconnect`].
     is_changing: bool,
-    /// Whether the replicas may be of different releases, so that the search for a process has to look whether its release
-    /// takes the topic.
+    /// Whether the replicas may be of different releases, so that the search for a process has to look whether its
+    /// release takes the topic.
     is_mixed: bool,
 }
 
@@ -117,8 +119,8 @@ struct Ready {
 }
 
 impl ModuleRouter {
-    /// Makes a module without replicas, whose topics are not registered: [`connect`](Self::connect) registers them. `failures`
-    /// receives a sentence when a replica has failed for good.
+    /// Makes a module without replicas, whose topics are not registered: [`connect`](Self::connect) registers them.
+    /// `failures` receives a sentence when a replica has failed for good.
     pub(crate) fn new(
         release: Arc<Release>,
         call_timeout: Duration,

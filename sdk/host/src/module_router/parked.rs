@@ -1,6 +1,6 @@
 //! Parked calls, which wait until a replica is ready. They have not been sent to any process, so calls that are not
-//! idempotent can be parked too. Calls that wait for a sequential process that is busy are in that process's queue instead
-//! (`connection/request_table`).
+//! idempotent can be parked too. Calls that wait for a sequential process that is busy are in that process's queue
+//! instead (`connection/request_table`).
 
 use std::sync::Arc;
 
@@ -40,8 +40,8 @@ struct Parked {
     _timer: Option<Timer>,
 }
 
-/// The task that ends all parked calls whose deadline has passed, at the deadline of one of them. It is aborted with that
-/// call, which is usually dispatched long before its deadline. A call without a deadline has no timer.
+/// The task that ends all parked calls whose deadline has passed, at the deadline of one of them. It is aborted with
+/// that call, which is usually dispatched long before its deadline. A call without a deadline has no timer.
 struct Timer(AbortHandle);
 
 impl Drop for Timer {
@@ -58,8 +58,8 @@ impl ParkedCalls {
 
 impl ModuleRouter {
     /// Parks a call if a replica that takes its topic [comes](Replica::comes); otherwise refuses it with `UNAVAILABLE`,
-    /// retryable. Beyond [`MAX_PARKED`] or the module's memory it is refused with `RESOURCE_EXHAUSTED`. Returns the handle for
-    /// the caller.
+    /// retryable. Beyond [`MAX_PARKED`] or the module's memory it is refused with `RESOURCE_EXHAUSTED`. Returns the
+    /// handle for the caller.
     pub(super) fn park(
         &self,
         envelope: Envelope<'_>,
@@ -109,8 +109,9 @@ impl ModuleRouter {
         location.handle()
     }
 
-    /// Dispatches all parked calls. Those that no replica can take yet are parked again; those that no replica will take, or
-    /// whose deadline has passed, are refused. Called when a process becomes ready, and when a replica or a topic goes.
+    /// Dispatches all parked calls. Those that no replica can take yet are parked again; those that no replica will
+    /// take, or whose deadline has passed, are refused. Called when a process becomes ready, and when a replica or a
+    /// topic goes.
     pub(super) fn release_parked(&self) {
         let parked = std::mem::take(&mut lock(&self.parked).calls);
         let (now, mut batch) = (Instant::now(), WriteBatch::new());
@@ -138,7 +139,8 @@ impl ModuleRouter {
         self.replicas().iter().any(|replica| replica.comes() && replica.release().takes(topic))
     }
 
-    /// Why no replica takes this topic, as a sentence for the caller. If several reasons hold, the first in the order below.
+    /// Why no replica takes this topic, as a sentence for the caller. If several reasons hold, the first in the order
+    /// below.
     pub(super) fn why_not(&self, topic: &str) -> String {
         let name = self.name();
         let replicas = self.replicas();

@@ -1,5 +1,5 @@
-//! The replicas of a module: the list of them, and which of their processes take calls and events. The supervisor and the
-//! replicas' tasks call what is here; which process gets a call is decided in `calls`.
+//! The replicas of a module: the list of them, and which of their processes take calls and events. The supervisor and
+//! the replicas' tasks call what is here; which process gets a call is decided in `calls`.
 
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ pub(super) struct Replicas {
     stops: u64,
 }
 
-/// The permit to add replicas to a module. It is void once the module is stopped by hand, so that a restart that is under way
-/// adds none after that.
+/// The permit to add replicas to a module. It is void once the module is stopped by hand, so that a restart that is
+/// under way adds none after that.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StartPermit {
     /// How often the module had been stopped when the permit was given.
@@ -43,9 +43,9 @@ impl ModuleRouter {
         StartPermit { stops: lock(&self.replicas).stops }
     }
 
-    /// Makes a replica with the lowest free number, from 1, and adds it to the list: directly after `behind`, or, without it,
-    /// at the end. The caller has to run it. `None` if the host shuts down, or the module was stopped after the permit was
-    /// given.
+    /// Makes a replica with the lowest free number, from 1, and adds it to the list: directly after `behind`, or,
+    /// without it, at the end. The caller has to run it. `None` if the host shuts down, or the module was stopped after
+    /// the permit was given.
     pub(crate) fn add_replica(
         &self,
         release: &Arc<Release>,
@@ -73,8 +73,8 @@ impl ModuleRouter {
         self.update_mixed();
     }
 
-    /// Stops the module until it is restarted by hand: tells all replicas to end, and makes all permits void. Does not wait;
-    /// returns the replicas, for the caller to wait for. They stay in the list.
+    /// Stops the module until it is restarted by hand: tells all replicas to end, and makes all permits void. Does not
+    /// wait; returns the replicas, for the caller to wait for. They stay in the list.
     pub(crate) fn stop(&self) -> Vec<Arc<Replica>> {
         let mut replicas = lock(&self.replicas);
         replicas.stops += 1;
@@ -94,7 +94,8 @@ impl ModuleRouter {
         lock(&self.replicas).is_closed = true;
     }
 
-    /// Kills all processes at once, and drops the topics. Called when the host is dropped, also after an orderly shutdown.
+    /// Kills all processes at once, and drops the topics. Called when the host is dropped, also after an orderly
+    /// shutdown.
     pub(crate) fn end(&self) {
         self.close();
         for replica in self.replicas() {
@@ -105,10 +106,10 @@ impl ModuleRouter {
         drop(topics);
     }
 
-    /// Sends calls and events to a process from here on. Its replica's task calls this once, when the process has replied to
-    /// `init` and may take over. `old` is the replica that it replaces: its process gets no new ones, and what is queued for
-    /// it is dispatched again. The module's current release becomes `release`, unless that is an older one. Then dispatches
-    /// what waits for the module.
+    /// Sends calls and events to a process from here on. Its replica's task calls this once, when the process has
+    /// replied to `init` and may take over. `old` is the replica that it replaces: its process gets no new ones, and
+    /// what is queued for it is dispatched again. The module's current release becomes `release`, unless that is an
+    /// older one. Then dispatches what waits for the module.
     pub(crate) fn add(&self, connection: &Arc<Connection>, release: &Arc<Release>, old: Option<&Replica>) {
         let this = self.this.clone();
         let log = LimitedLog::new(self.logs.clone(), Arc::clone(connection.id()), "whether it takes calls");
@@ -145,8 +146,8 @@ impl ModuleRouter {
         self.pump(&mut WriteBatch::new());
     }
 
-    /// Sends no calls and events to a process from here on. What is queued for it goes to another process, or waits for one;
-    /// what it was sent stays with it.
+    /// Sends no calls and events to a process from here on. What is queued for it goes to another process, or waits for
+    /// one; what it was sent stays with it.
     pub(crate) fn remove(&self, connection: &Arc<Connection>) {
         {
             let mut serving = write(&self.serving);
@@ -177,14 +178,15 @@ impl ModuleRouter {
         self.pump(&mut batch);
     }
 
-    /// Refuses the parked calls that no replica will take soon. Called when a replica's process has ended or did not start.
+    /// Refuses the parked calls that no replica will take soon. Called when a replica's process has ended or did not
+    /// start.
     pub(crate) fn refuse_parked_in_vain(&self) {
         // Dispatches all of them: those that a replica will take are parked again.
         self.release_parked();
     }
 
-    /// Called when a replica has stopped or failed: refuses the parked calls that no other replica will take soon. Drops the queued
-    /// events if all replicas have stopped or failed.
+    /// Called when a replica has stopped or failed: refuses the parked calls that no other replica will take soon.
+    /// Drops the queued events if all replicas have stopped or failed.
     pub(crate) fn given_up(&self) {
         self.refuse_parked_in_vain();
         if self.replicas().iter().all(|replica| replica.state().is_final()) {
@@ -192,13 +194,14 @@ impl ModuleRouter {
         }
     }
 
-    /// Called when a replica has failed for good, with a sentence: makes [`Host::failed`](crate::Host::failed) return it.
+    /// Called when a replica has failed for good, with a sentence: makes [`Host::failed`](crate::Host::failed) return
+    /// it.
     pub(crate) fn has_failed(&self, failure: &str) {
         self.failures.send_replace(Some(failure.to_owned()));
     }
 
-    /// Makes a release the module's current one before one of its processes is ready. Does nothing if any process of the module
-    /// has become ready and was not told to end. Called when a replica that is not ready is replaced.
+    /// Makes a release the module's current one before one of its processes is ready. Does nothing if any process of
+    /// the module has become ready and was not told to end. Called when a replica that is not ready is replaced.
     pub(crate) fn adopt(&self, release: &Arc<Release>) {
         {
             let mut serving = write(&self.serving);

@@ -1,5 +1,5 @@
-//! The topics of a module, the services that it provides and the events that it takes: which are registered at the bus, and
-//! the rules and counts of each. Topics that the module calls or publishes are not here.
+//! The topics of a module, the services that it provides and the events that it takes: which are registered at the bus,
+//! and the rules and counts of each. Topics that the module calls or publishes are not here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use crate::lock::lock;
 use crate::release::Release;
 use crate::topic::{ModuleTopic, TopicKind};
 
-/// All topics that a release of the module has had, by name. A topic that no release has any more stays, for its counts.
+/// All topics that a release of the module has had, by name. A topic that no release has any more stays, for its
+/// counts.
 #[derive(Default)]
 pub(super) struct Topics {
     services: BTreeMap<String, TopicEntry>,
@@ -67,9 +68,10 @@ impl Topics {
 }
 
 impl ModuleRouter {
-    /// Registers those topics of a release at the bus that are not registered yet, and waits for the bus. Calls of a new
-    /// service are parked until a process of the release is ready. From here until [`disconnect`](Self::disconnect), each
-    /// process only gets the topics of its own release. Called before replicas of the release are started.
+    /// Registers those topics of a release at the bus that are not registered yet, and waits for the bus. Calls of a
+    /// new service are parked until a process of the release is ready. From here until
+    /// [`disconnect`](Self::disconnect), each process only gets the topics of its own release. Called before replicas
+    /// of the release are started.
     ///
     /// # Errors
     ///
@@ -88,8 +90,8 @@ impl ModuleRouter {
         registered
     }
 
-    /// Registers the topics of a release that are not registered yet, and adds each to `added`. Stops at the first one that
-    /// the bus does not take.
+    /// Registers the topics of a release that are not registered yet, and adds each to `added`. Stops at the first one
+    /// that the bus does not take.
     async fn register(
         self: &Arc<Self>,
         release: &Release,
@@ -147,9 +149,9 @@ impl ModuleRouter {
         self.set_registered(kind, topic, false);
     }
 
-    /// Ends a change that [`connect`](Self::connect) has begun, when the replicas were replaced or that has failed. Topics that
-    /// neither the current release nor a replica takes are withdrawn from the bus, their queued events are dropped, and their
-    /// parked calls are refused.
+    /// Ends a change that [`connect`](Self::connect) has begun, when the replicas were replaced or that has failed.
+    /// Topics that neither the current release nor a replica takes are withdrawn from the bus, their queued events are
+    /// dropped, and their parked calls are refused.
     pub(crate) async fn disconnect(&self) {
         let (replicas, release) = (self.replicas(), self.release());
         let is_taken =
@@ -172,8 +174,8 @@ impl ModuleRouter {
         self.set_changing(false);
     }
 
-    /// Sets the timeouts of the services, and which are idempotent, from the manifest of the release that becomes the current
-    /// one.
+    /// Sets the timeouts of the services, and which are idempotent, from the manifest of the release that becomes the
+    /// current one.
     pub(super) fn apply_rules(&self, release: &Release) {
         let topics = lock(&self.topics);
         for service in &release.manifest().services {
@@ -183,8 +185,8 @@ impl ModuleRouter {
         }
     }
 
-    /// Sets which of the events that the module takes are durable: those for which `is_durable` is true. The manifests of
-    /// their publishers say so, which the supervisor knows.
+    /// Sets which of the events that the module takes are durable: those for which `is_durable` is true. The manifests
+    /// of their publishers say so, which the supervisor knows.
     pub(crate) fn set_durable(&self, is_durable: &dyn Fn(&str) -> bool) {
         for (name, event) in &lock(&self.topics).events {
             event.topic.set_rules(None, is_durable(name));

@@ -1,5 +1,5 @@
-//! A process group that is killed when its owner is dropped, for a build. It does not find descendants that have left the
-//! group: for a module's process there is `descendants`.
+//! A process group that is killed when its owner is dropped, for a build. It does not find descendants that have left
+//! the group: for a module's process there is `descendants`.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
@@ -9,8 +9,8 @@ use tokio::process::Child;
 pub(crate) struct ProcessGroup(Option<Pid>);
 
 impl ProcessGroup {
-    /// The group of a process that was started with `process_group(0)`: its id is that of the process. Empty if the process
-    /// was waited for already.
+    /// The group of a process that was started with `process_group(0)`: its id is that of the process. Empty if the
+    /// process was waited for already.
     pub(crate) fn of(leader: &Child) -> Self {
         Self(pid_of(leader))
     }

@@ -13,7 +13,8 @@ use ixt_manifest::text::harmless;
 pub enum ProgramError {
     /// Cargo could not build the program, or it is not clear which program is meant.
     Build(BuildError),
-    /// The module's manifest has no `path` in `[artifacts.process]`, and its directory no `Cargo.toml` to build a program.
+    /// The module's manifest has no `path` in `[artifacts.process]`, and its directory no `Cargo.toml` to build a
+    /// program.
     Nothing {
         /// The module's directory.
         dir: PathBuf,
@@ -92,8 +93,8 @@ pub enum BuildError {
         /// The `Cargo.toml` of each package that was to be built.
         paths: Vec<PathBuf>,
     },
-    /// The package has no program, or several, and neither [`Build::bin`](crate::Build::bin) nor `default-run` nor the package's name
-    /// says which one is meant.
+    /// The package has no program, or several, and neither [`Build::bin`](crate::Build::bin) nor `default-run` nor the
+    /// package's name says which one is meant.
     NotOneProgram {
         /// The package's `Cargo.toml`.
         path: PathBuf,
@@ -102,7 +103,8 @@ pub enum BuildError {
     },
     /// There is no program with the name in [`Build::bin`](crate::Build::bin).
     UnknownProgram {
-        /// The `Cargo.toml` of the module that has asked for it; `None` if the name was given for all modules, and none has it.
+        /// The `Cargo.toml` of the module that has asked for it; `None` if the name was given for all modules, and none
+        /// has it.
         path: Option<PathBuf>,
         /// The name of the program.
         name: String,
@@ -111,15 +113,16 @@ pub enum BuildError {
     },
     /// There is no feature with one of the names in [`Build::features`](crate::Build::features).
     UnknownFeature {
-        /// The `Cargo.toml` of the module that has asked for it; `None` if the name was given for all modules, and none has it.
+        /// The `Cargo.toml` of the module that has asked for it; `None` if the name was given for all modules, and none
+        /// has it.
         path: Option<PathBuf>,
         /// The name of the feature.
         name: String,
         /// The names of the features of this package, or of all packages.
         found: Vec<String>,
     },
-    /// The programs of two modules have the same name, and are built in the same target directory: one would overwrite the
-    /// other.
+    /// The programs of two modules have the same name, and are built in the same target directory: one would overwrite
+    /// the other.
     SameProgram {
         /// The program's name.
         name: String,

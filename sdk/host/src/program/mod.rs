@@ -1,5 +1,5 @@
-//! What is started as a process of a module: a program with its arguments and environment. The process itself is started by
-//! `supervisor/process.rs`.
+//! What is started as a process of a module: a program with its arguments and environment. The process itself is
+//! started by `supervisor/process.rs`.
 //!
 //! `declared` finds the program that the manifest names; the folder `build`, beside this one, builds one with cargo.
 //! `file_check` compares a declared one with the manifest's hash before each start; `pinned` keeps a built one;
@@ -24,8 +24,8 @@ pub use crate::program::error::{BuildError, ProgramError};
 use crate::program::file_check::{FileCheck, VerifiedFile};
 use crate::program::pinned::PinnedFile;
 
-/// A program with its arguments and additional environment variables. Two are equal if all of these are, and what is checked
-/// before a start; of a program that cargo has built, also only if no build has replaced the file in between.
+/// A program with its arguments and additional environment variables. Two are equal if all of these are, and what is
+/// checked before a start; of a program that cargo has built, also only if no build has replaced the file in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// See [`Program::path`].
@@ -35,25 +35,26 @@ pub struct Program {
     env: BTreeMap<OsString, OsString>,
     /// What to check before each start. `None` if the manifest has neither a hash nor a size.
     check: Option<FileCheck>,
-    /// The file that cargo has built, kept open. `None` if cargo has not built the program, or its file could not be opened.
+    /// The file that cargo has built, kept open. `None` if cargo has not built the program, or its file could not be
+    /// opened.
     pinned: Option<PinnedFile>,
     /// Files of `[artifacts.process]` that lie outside of the module's directory.
     outside: Vec<PathBuf>,
 }
 
-/// A command for a process of a module, with arguments, environment and working directory. The supervisor adds what belongs
-/// to the one process, such as its socket.
+/// A command for a process of a module, with arguments, environment and working directory. The supervisor adds what
+/// belongs to the one process, such as its socket.
 pub(crate) struct LaunchCommand {
     pub(crate) command: Command,
-    /// The file that was checked; `None` if none had to be. To be kept until the process was started: it may be executed from
-    /// this open file.
+    /// The file that was checked; `None` if none had to be. To be kept until the process was started: it may be
+    /// executed from this open file.
     pub(crate) verified: Option<VerifiedFile>,
 }
 
 impl Program {
     /// A program by its path, which is made absolute now (a relative one starts at the current directory); or by a name
-    /// without a slash, which is looked up at each start, on the `PATH` that the process gets. A program that does not exist
-    /// is an error of the start, not here.
+    /// without a slash, which is looked up at each start, on the `PATH` that the process gets. A program that does not
+    /// exist is an error of the start, not here.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = from_here(path.into());
@@ -79,8 +80,8 @@ impl Program {
         self
     }
 
-    /// Sets an environment variable of its processes. It takes precedence over the manifest and the host's environment, and a
-    /// later call over an earlier one. Reserved variables are ignored: see
+    /// Sets an environment variable of its processes. It takes precedence over the manifest and the host's environment,
+    /// and a later call over an earlier one. Reserved variables are ignored: see
     /// [`reserved_variable`](ixt_manifest::language::reserved_variable).
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
@@ -88,13 +89,14 @@ impl Program {
         self
     }
 
-    /// The files of `[artifacts.process]`, program or interpreter, that are outside of the module's directory. The supervisor
-    /// logs a warning about each.
+    /// The files of `[artifacts.process]`, program or interpreter, that are outside of the module's directory. The
+    /// supervisor logs a warning about each.
     pub(crate) fn outside(&self) -> &[PathBuf] {
         &self.outside
     }
 
-    /// Checks the file against the manifest, and returns the command for a process of this module. Called before each start.
+    /// Checks the file against the manifest, and returns the command for a process of this module. Called before each
+    /// start.
     ///
     /// # Errors
     ///
@@ -130,8 +132,8 @@ impl Program {
     }
 }
 
-/// Makes the path of a program absolute, since it is started from another directory. A name without a slash stays as it is,
-/// for the `PATH`.
+/// Makes the path of a program absolute, since it is started from another directory. A name without a slash stays as it
+/// is, for the `PATH`.
 pub(crate) fn from_here(program: PathBuf) -> PathBuf {
     let is_name = program.components().count() == 1;
     if is_name { program } else { path::absolute(&program).unwrap_or(program) }

@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A file that is kept open, so that it exists as long as this does. Two are equal if they are the same file (device and
-/// inode). It is no copy: a program that writes into the file changes it.
+/// A file that is kept open, so that it exists as long as this does. Two are equal if they are the same file (device
+/// and inode). It is no copy: a program that writes into the file changes it.
 #[derive(Debug, Clone)]
 pub(crate) struct PinnedFile {
     file: Arc<File>,
@@ -32,8 +32,8 @@ impl PinnedFile {
         Some(Self { identity: (metadata.dev(), metadata.ino()), file: Arc::new(file) })
     }
 
-    /// A path by which a child process can execute this file, if there is another file or none at `path` by now. It is valid
-    /// while this exists. `None` if this file is still at `path`, which is then the better path.
+    /// A path by which a child process can execute this file, if there is another file or none at `path` by now. It is
+    /// valid while this exists. `None` if this file is still at `path`, which is then the better path.
     pub(crate) fn path_if_replaced(&self, path: &Path) -> Option<PathBuf> {
         let is_there = fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == self.identity);
         (!is_there).then(|| format!("/proc/self/fd/{}", self.file.as_raw_fd()).into())

@@ -1,8 +1,8 @@
-//! A release of a module: what its processes are started from. After a reload, the module has another release, with another
-//! manifest, program or configuration. A release is not a version: two releases may have the same one.
+//! A release of a module: what its processes are started from. After a reload, the module has another release, with
+//! another manifest, program or configuration. A release is not a version: two releases may have the same one.
 //!
-//! `deployment` is what an embedder gives a host to run; `reload` reads one again; `fingerprint` finds out whether its files
-//! have changed.
+//! `deployment` is what an embedder gives a host to run; `reload` reads one again; `fingerprint` finds out whether its
+//! files have changed.
 
 mod deployment;
 mod fingerprint;
@@ -24,7 +24,8 @@ pub use crate::release::reload::{LoadRequest, Loader, Loading, Notice};
 pub(crate) use crate::release::reload::{load, refusal};
 use crate::settings::Settings;
 
-/// A deployment at the time when it was read, with what is looked up for each call. It never changes; its files on disk may.
+/// A deployment at the time when it was read, with what is looked up for each call. It never changes; its files on disk
+/// may.
 #[derive(Debug)]
 pub(crate) struct Release {
     /// A later release has a higher number, also if it is of another module or of another host in this process.
@@ -85,14 +86,14 @@ impl Release {
         &self.deployment.config
     }
 
-    /// `name:version`: the source of the calls and events of its processes, and the module in the host's log lines about the
-    /// module as a whole.
+    /// `name:version`: the source of the calls and events of its processes, and the module in the host's log lines
+    /// about the module as a whole.
     pub(crate) fn source(&self) -> &Arc<str> {
         &self.source
     }
 
-    /// Whether its processes would be the same as those of `other`: manifest (as text), configuration, program, files, number
-    /// of processes and timeouts are equal. Host settings are not compared.
+    /// Whether its processes would be the same as those of `other`: manifest (as text), configuration, program, files,
+    /// number of processes and timeouts are equal. Host settings are not compared.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let (one, two) = (&self.deployment, &other.deployment);
         one.module.source().text() == two.module.source().text()
@@ -125,8 +126,8 @@ impl Release {
         said.unwrap_or(settings.connect_timeout)
     }
 
-    /// The timeout for the reply to `init`: that of the deployment; without it, that of the manifest; without both, that of the
-    /// settings.
+    /// The timeout for the reply to `init`: that of the deployment; without it, that of the manifest; without both,
+    /// that of the settings.
     pub(crate) fn init_timeout(&self, settings: &Settings) -> Duration {
         self.deployment.init_timeout.or(self.manifest().process.init_timeout).unwrap_or(settings.init_timeout)
     }

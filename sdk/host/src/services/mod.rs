@@ -1,9 +1,9 @@
-//! The host's services: what a module can call by a `service_request` frame. `bus` has calls of other modules and events, `kv`
-//! and `kv_watch` the key-value store, `log` the module's log. Which module calls, and what it may do, is known from its
-//! connection and its manifest, never from what the frame says.
+//! The host's services: what a module can call by a `service_request` frame. `bus` has calls of other modules and
+//! events, `kv` and `kv_watch` the key-value store, `log` the module's log. Which module calls, and what it may do, is
+//! known from its connection and its manifest, never from what the frame says.
 //!
-//! A connection calls [`Services::request`] for each frame, on its reader's task: what is here must not block. The call is
-//! registered at the connection, so that the module can cancel it, and dispatched by its service and method as an
+//! A connection calls [`Services::request`] for each frame, on its reader's task: what is here must not block. The call
+//! is registered at the connection, so that the module can cancel it, and dispatched by its service and method as an
 //! [`OwnCall`]. Its response is sent now or later.
 
 mod bus;
@@ -30,8 +30,8 @@ pub(crate) use bus::new_trace_id;
 
 use kv_watch::Watches;
 
-/// What all modules of a host share. The host makes one when it starts; clones are cheap, and share the bus, the store and
-/// so on.
+/// What all modules of a host share. The host makes one when it starts; clones are cheap, and share the bus, the store
+/// and so on.
 #[derive(Clone)]
 pub(crate) struct Backends {
     pub(crate) bus: Arc<dyn Bus>,
@@ -60,15 +60,16 @@ pub(crate) struct HostServices {
     watches: Watches,
 }
 
-/// `Err`: the call is to be answered with this code and message, not retryable. `Ok(())`: the response was sent, or will be.
+/// `Err`: the call is to be answered with this code and message, not retryable. `Ok(())`: the response was sent, or
+/// will be.
 type Refusal<T = ()> = Result<T, (&'static str, String)>;
 
 /// A call that a module makes of the host, until its response is sent.
 struct OwnCall<'a> {
     /// The connection of the calling process.
     connection: &'a Arc<Connection>,
-    /// The id that the module has given the call. `None`: it has given none, and can't cancel the call; its response has no id
-    /// either.
+    /// The id that the module has given the call. `None`: it has given none, and can't cancel the call; its response
+    /// has no id either.
     id: Option<u64>,
     /// The batch to which the response belongs.
     batch: &'a mut WriteBatch,
@@ -82,7 +83,8 @@ impl OwnCall<'_> {
 }
 
 impl HostServices {
-    /// The services for the process `instance` (`name:version/instance-NNN`) of `release`. `output` keeps its last lines.
+    /// The services for the process `instance` (`name:version/instance-NNN`) of `release`. `output` keeps its last
+    /// lines.
     pub(crate) fn new(
         backends: Backends,
         release: Arc<Release>,
@@ -129,8 +131,8 @@ impl Services for HostServices {
     }
 }
 
-/// Reads the parameters of a call. Parameters that are missing or wrong are refused with `INVALID_INPUT`; unknown ones are
-/// ignored.
+/// Reads the parameters of a call. Parameters that are missing or wrong are refused with `INVALID_INPUT`; unknown ones
+/// are ignored.
 fn read_params<'a, T: Deserialize<'a>>(params: &'a Object<'_>) -> Refusal<T> {
     params.read_borrowed().map_err(wrong_params)
 }

@@ -1,5 +1,5 @@
-//! The simulated machine on which the processes of modules run. A process is a task at the other end of a simulated socket.
-//! It can be killed.
+//! The simulated machine on which the processes of modules run. A process is a task at the other end of a simulated
+//! socket. It can be killed.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -19,12 +19,13 @@ use crate::lock::lock;
 /// The number of the signal in the exit status of a killed process.
 const SIGKILL: i32 = 9;
 
-/// The machine of one world. It takes the place of real processes: see [`HostResources`](crate::host_resources::HostResources).
+/// The machine of one world. It takes the place of real processes: see
+/// [`HostResources`](crate::host_resources::HostResources).
 #[derive(Debug)]
 pub(crate) struct Machine {
-    /// Each process has random numbers of its own: their seed is made from this, its id, and how often that id was started. One
-    /// generator for all would depend on the order of starts, which is another one each time: tokio wakes tasks that wait for
-    /// the same thing in no certain order.
+    /// Each process has random numbers of its own: their seed is made from this, its id, and how often that id was
+    /// started. One generator for all would depend on the order of starts, which is another one each time: tokio wakes
+    /// tasks that wait for the same thing in no certain order.
     seed: u64,
     /// How many requests each process handles at once: 1 to 4.
     max_concurrency: usize,
@@ -58,8 +59,8 @@ impl Machine {
         Self { seed: rng.u64(..), max_concurrency, max_queued, processes: Mutex::new(processes) }
     }
 
-    /// Starts a process of a module (`worker` or `relay`) with the id `instance`. It begins to work after a random time of less
-    /// than 20 ms. Returns it with the host's end of its socket, which is connected already.
+    /// Starts a process of a module (`worker` or `relay`) with the id `instance`. It begins to work after a random time
+    /// of less than 20 ms. Returns it with the host's end of its socket, which is connected already.
     pub(crate) fn start(&self, module: &str, instance: &str) -> (Process, Socket) {
         let mut processes = lock(&self.processes);
         let starts = processes.starts.entry(instance.to_owned()).or_default();
@@ -95,8 +96,8 @@ impl Machine {
 }
 
 impl Process {
-    /// Waits until the process has ended. Returns status 0, status 1 if the module returned an error, or SIGKILL if it was
-    /// killed or panicked. May be called again.
+    /// Waits until the process has ended. Returns status 0, status 1 if the module returned an error, or SIGKILL if it
+    /// was killed or panicked. May be called again.
     pub(crate) async fn wait(&mut self) -> ExitStatus {
         if let Some(status) = self.status {
             return status;

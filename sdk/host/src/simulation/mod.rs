@@ -1,10 +1,10 @@
-//! Deterministic simulation, for tests alone: a real host and real modules of the Rust SDK, in one thread, with a clock that
-//! only advances when all tasks wait, with sockets in memory that delay and split what is sent, and with processes that are
-//! killed. A seed is a number from which all random choices of a world follow, so that the same seed makes the same world
-//! again. `world` has the checks at the end of each.
+//! Deterministic simulation, for tests alone: a real host and real modules of the Rust SDK, in one thread, with a clock
+//! that only advances when all tasks wait, with sockets in memory that delay and split what is sent, and with processes
+//! that are killed. A seed is a number from which all random choices of a world follow, so that the same seed makes the
+//! same world again. `world` has the checks at the end of each.
 //!
-//! `world` has the host and its clients, `modules` the modules, `machine` their processes, `pipe` the sockets, `store` the
-//! key-value store, and `history` the check of what the store has answered.
+//! `world` has the host and its clients, `modules` the modules, `machine` their processes, `pipe` the sockets, `store`
+//! the key-value store, and `history` the check of what the store has answered.
 //!
 //! ```sh
 //! IXT_SIMULATION_SEED=4711 cargo test -p ixt-host simulation            # the world of this seed, with its trace

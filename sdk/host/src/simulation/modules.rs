@@ -31,12 +31,12 @@ pub(super) struct Record {
     pub(super) told: Mutex<BTreeMap<i64, u32>>,
 }
 
-/// The records of the worlds that run, by number. A module finds that of its world by the number in its configuration: it has
-/// nothing else to know it by, since `Handler::init` makes it.
+/// The records of the worlds that run, by number. A module finds that of its world by the number in its configuration:
+/// it has nothing else to know it by, since `Handler::init` makes it.
 static RECORDS: Mutex<BTreeMap<i64, Arc<Record>>> = Mutex::new(BTreeMap::new());
 
-/// Adds the record of a new world, and returns its number with it. All numbers have 10 digits, so that the length of a frame
-/// does not depend on them.
+/// Adds the record of a new world, and returns its number with it. All numbers have 10 digits, so that the length of a
+/// frame does not depend on them.
 pub(super) fn begin_record() -> (i64, Arc<Record>) {
     static LAST: AtomicI64 = AtomicI64::new(1_000_000_000);
     let (simulation, record) = (LAST.fetch_add(1, Ordering::Relaxed), Arc::<Record>::default());

@@ -1,5 +1,5 @@
-//! The simulated socket between the host and a process, made of two directions. Like a real one, it loses and reorders no
-//! bytes, but it may deliver them late and in pieces of any size, and has room for a limited number.
+//! The simulated socket between the host and a process, made of two directions. Like a real one, it loses and reorders
+//! no bytes, but it may deliver them late and in pieces of any size, and has room for a limited number.
 
 use std::collections::VecDeque;
 use std::future::Future as _;
@@ -66,8 +66,8 @@ pub(crate) fn pipe(rng: &mut fastrand::Rng) -> (WriteEnd, ReadEnd) {
 }
 
 impl WriteEnd {
-    /// Writes the first of the bytes, as many as there is room for or fewer, and returns how many. Does not wait: fails with
-    /// `WouldBlock` if there is no room, and with `BrokenPipe` if the other end was dropped.
+    /// Writes the first of the bytes, as many as there is room for or fewer, and returns how many. Does not wait: fails
+    /// with `WouldBlock` if there is no room, and with `BrokenPipe` if the other end was dropped.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut wire = lock(&self.0);
         if wire.reader_gone {

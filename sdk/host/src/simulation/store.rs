@@ -1,6 +1,6 @@
-//! A store in memory with random delays: an operation takes effect at one moment between its call and its reply. It has only
-//! what the modules of the simulation use: no quotas, no checks of keys, no times to live, no lists and no watches. As an
-//! example of a [`KvStore`] there is `tests/support/remote_store.rs`.
+//! A store in memory with random delays: an operation takes effect at one moment between its call and its reply. It has
+//! only what the modules of the simulation use: no quotas, no checks of keys, no times to live, no lists and no
+//! watches. As an example of a [`KvStore`] there is `tests/support/remote_store.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -30,8 +30,8 @@ impl Store {
         Self(Arc::new(Mutex::new(Contents { rng: rng.fork(), revision: 0, entries: BTreeMap::new() })))
     }
 
-    /// A future that runs `operation` after a random delay, and returns its result after another one. If it is dropped during
-    /// the first delay, nothing has happened.
+    /// A future that runs `operation` after a random delay, and returns its result after another one. If it is dropped
+    /// during the first delay, nothing has happened.
     fn at_some_moment<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&mut Contents) -> Result<T, KvError> + Send + 'static,

@@ -1,6 +1,7 @@
-//! One world: clients that call and publish, a store, processes that are killed or restarted, and the checks at the end. Each
-//! call has ended with its own reply and in time, no call that is not idempotent was handled twice, each event was delivered
-//! at most once, the operations on each key are linearizable, and no memory, process or task is left.
+//! One world: clients that call and publish, a store, processes that are killed or restarted, and the checks at the
+//! end. Each call has ended with its own reply and in time, no call that is not idempotent was handled twice, each
+//! event was delivered at most once, the operations on each key are linearizable, and no memory, process or task is
+//! left.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -75,8 +76,8 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Runs the world of this seed, and checks it. An error describes what must not have happened. Makes a tokio runtime, and
-    /// blocks the thread until the world has ended.
+    /// Runs the world of this seed, and checks it. An error describes what must not have happened. Makes a tokio
+    /// runtime, and blocks the thread until the world has ended.
     pub(super) fn run(seed: u64) -> Result<Lived, String> {
         // The host draws its own random numbers from the generator of this thread.
         fastrand::seed(seed);
@@ -214,7 +215,8 @@ impl World {
         lock(&self.done).push(Done { topic, id, ttl, begin, end: Instant::now(), result });
     }
 
-    /// Writes one of three keys, every second time only if it has a certain revision, and adds that to the key's history.
+    /// Writes one of three keys, every second time only if it has a certain revision, and adds that to the key's
+    /// history.
     async fn write(&self, rng: &mut fastrand::Rng) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let key = format!("key {}", rng.u8(..3));
@@ -256,8 +258,8 @@ impl World {
         lock(&self.history).entry(key).or_default().push(operation);
     }
 
-    /// Waits until no request is in flight and no memory is reserved, checks the world, and shuts the host down. Fails if any of
-    /// these takes longer than it can in a world where all is well.
+    /// Waits until no request is in flight and no memory is reserved, checks the world, and shuts the host down. Fails
+    /// if any of these takes longer than it can in a world where all is well.
     async fn end(self: Arc<Self>) -> Result<Lived, String> {
         let memory = Arc::clone(self.host.memory());
         let is_quiet = || {
@@ -328,7 +330,8 @@ impl World {
         Ok(())
     }
 
-    /// Checks that each event was delivered once, or, if a process was killed or the log says that it was dropped, not at all.
+    /// Checks that each event was delivered once, or, if a process was killed or the log says that it was dropped, not
+    /// at all.
     fn check_events(&self) -> Result<(), String> {
         let told = lock(&self.record.told);
         // The log says so if an event was dropped, or a module that had too many requests refused it.

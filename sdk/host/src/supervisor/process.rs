@@ -1,6 +1,6 @@
-//! A child process of the host that is a process of a module: it leads a new process group, has the limits of its manifest,
-//! and its output goes to the log. When it is dropped, it is killed with all of its descendants. What it says over its
-//! socket is in `connection/`; `instance` has both.
+//! A child process of the host that is a process of a module: it leads a new process group, has the limits of its
+//! manifest, and its output goes to the log. When it is dropped, it is killed with all of its descendants. What it says
+//! over its socket is in `connection/`; `instance` has both.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -88,9 +88,9 @@ pub(crate) struct ChildProcess {
 }
 
 impl ChildProcess {
-    /// Starts the process, with empty stdin. `output` receives its stdout and stderr, `limits` are those of its manifest. The
-    /// error is the system's: the program can't be executed, or a limit can't be set. Then nothing of the process is left.
-    /// That the `cpu` limit can't be set is only logged.
+    /// Starts the process, with empty stdin. `output` receives its stdout and stderr, `limits` are those of its
+    /// manifest. The error is the system's: the program can't be executed, or a limit can't be set. Then nothing of the
+    /// process is left. That the `cpu` limit can't be set is only logged.
     pub(crate) fn spawn(
         mut command: Command,
         limits: &ProcessLimits,
@@ -119,8 +119,8 @@ impl ChildProcess {
         self.child.id()
     }
 
-    /// Waits until the process itself ends; its descendants may run on. Cancel-safe. May be called again afterwards, and
-    /// returns the same status.
+    /// Waits until the process itself ends; its descendants may run on. Cancel-safe. May be called again afterwards,
+    /// and returns the same status.
     pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.wait().await;
         // Only after the first call: later the process id may belong to another process.
@@ -130,9 +130,10 @@ impl ChildProcess {
         status
     }
 
-    /// Ends the process and everything that it has started. The process has `patience` to end by itself. Then all of them
-    /// get SIGTERM, and after `grace` SIGKILL. Descendants that are left when the process has ended get SIGTERM, and after
-    /// another `grace` SIGKILL. Returns the status of the process. Both times start anew if the host stood still.
+    /// Ends the process and everything that it has started. The process has `patience` to end by itself. Then all of
+    /// them get SIGTERM, and after `grace` SIGKILL. Descendants that are left when the process has ended get SIGTERM,
+    /// and after another `grace` SIGKILL. Returns the status of the process. Both times start anew if the host stood
+    /// still.
     pub(crate) async fn end(&mut self, patience: Duration, grace: Duration) -> io::Result<ExitStatus> {
         let status = match timeout(patience, self.wait()).await {
             Ok(status) => status,
@@ -158,8 +159,9 @@ impl ChildProcess {
         self.resources.ended(self.leader);
     }
 
-    /// Waits until the output of a process that has ended is in the log, for [`OUTPUT_GRACE`] at most: a descendant that has
-    /// escaped may hold the pipe open, and the log may be slow. What comes later is lost. Later calls return at once.
+    /// Waits until the output of a process that has ended is in the log, for [`OUTPUT_GRACE`] at most: a descendant
+    /// that has escaped may hold the pipe open, and the log may be slow. What comes later is lost. Later calls return
+    /// at once.
     pub(crate) async fn output(&mut self) {
         let limit = Instant::now() + OUTPUT_GRACE;
         for mut pump in self.output.drain(..) {
@@ -177,19 +179,21 @@ impl Drop for ChildProcess {
     }
 }
 
-/// Sets the resource limits of a process that was just started. It runs already, so a process that it has started by then does
-/// not get them. Without a limit in the manifest, memory is not limited.
+/// Sets the resource limits of a process that was just started. It runs already, so a process that it has started by
+/// then does not get them. Without a limit in the manifest, memory is not limited.
 fn limit(pid: Pid, limits: &ProcessLimits) -> io::Result<()> {
     let set = |resource, value: u64| {
         prlimit(Some(pid), resource, Rlimit { current: Some(value), maximum: Some(value) }).map(drop)
     };
     if let Some(memory) = limits.memory {
-        // Counts the memory that the process can write to, not what it reserves: runtimes reserve much more than they use.
+        // Counts the memory that the process can write to, not what it reserves: runtimes reserve much more than they
+        // use.
         set(Resource::Data, memory)?;
     }
     match limits.files {
         Some(files) => set(Resource::Nofile, files)?,
-        // The host has raised its own limit. Modules get the one before: with a high limit some programs are slow or fail.
+        // The host has raised its own limit. Modules get the one before: with a high limit some programs are slow or
+        // fail.
         None => {
             if let Some(before) = file_limit::before() {
                 prlimit(Some(pid), Resource::Nofile, before)?;
