@@ -39,6 +39,7 @@ pub fn render(host: &Host) -> String {
     text
 }
 
+/// Writes the metrics of modules, then of their processes, then of their topics.
 fn render_modules(text: &mut String, modules: &[ModuleStatus]) {
     let mut of_modules = |name, kind, help, value: &dyn Fn(&ModuleStatus) -> u64| {
         head(text, name, kind, help);

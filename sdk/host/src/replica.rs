@@ -40,10 +40,12 @@ use crate::status::{InstanceState, InstanceStatus};
 /// [`abort`](Self::abort).
 #[derive(Debug)]
 pub(crate) struct Replica {
+    /// `name:version/instance-NNN`.
     id: Arc<str>,
     /// Its number within the module, from 1: the `NNN` of its id. It is free again when the router has forgotten the
     /// replica.
     number: u32,
+    /// What its processes are started from. It never changes.
     release: Arc<Release>,
     /// Whether [`retire`](Self::retire) was called.
     retired: watch::Sender<bool>,
@@ -124,14 +126,17 @@ impl Replica {
         &self.id
     }
 
+    /// Its number within the module, from 1.
     pub(crate) fn number(&self) -> u32 {
         self.number
     }
 
+    /// What its processes are started from.
     pub(crate) fn release(&self) -> &Arc<Release> {
         &self.release
     }
 
+    /// Its state at this moment.
     pub(crate) fn state(&self) -> InstanceState {
         self.lock().state
     }
@@ -148,10 +153,12 @@ impl Replica {
         *self.retired.borrow()
     }
 
+    /// See [`InstanceStatus::reason`].
     pub(crate) fn reason(&self) -> Option<String> {
         self.lock().reason.clone()
     }
 
+    /// Its status for [`Host::status`](crate::Host::status).
     pub(crate) fn status(&self) -> InstanceStatus {
         let status = self.lock();
         InstanceStatus {

@@ -27,9 +27,11 @@ const PREFIX: &str = "ixt-";
 #[derive(Debug, Default)]
 pub(crate) struct Sockets(Mutex<Option<Dir>>);
 
+/// The directory of a host's sockets. Removed when this is dropped.
 #[derive(Debug)]
 struct Dir {
     path: PathBuf,
+    /// The file [`LOCK`] in it, locked while this exists.
     _lock: File,
     /// The number of the last socket, which is its file name; 0 before the first.
     last: u64,
@@ -131,6 +133,7 @@ impl Drop for Socket {
 }
 
 impl Socket {
+    /// The absolute path, which the process gets as `IXT_IPC_SOCKET`.
     pub(crate) fn path(&self) -> PathBuf {
         self.path.clone()
     }

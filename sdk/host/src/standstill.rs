@@ -21,6 +21,7 @@ const PULSE: Duration = Duration::from_millis(500);
 /// A longer time than this without a note is a standstill.
 const MISSING: Duration = Duration::from_secs(1);
 
+/// One for all hosts in this process.
 static SEEN: Mutex<Seen> = Mutex::new(Seen { pulse: None, last: None });
 
 fn seen() -> MutexGuard<'static, Seen> {
@@ -36,6 +37,7 @@ struct Seen {
     last: Option<Standstill>,
 }
 
+/// A standstill that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Standstill {
     /// When it was noticed that the standstill was over.
@@ -90,6 +92,7 @@ impl Drop for Pulse {
     }
 }
 
+/// The task of a [`Pulse`]. It never ends, and has to be aborted. Each host in the process logs a standstill once.
 async fn beat(logs: Logs) {
     let mut ticks = interval(PULSE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -50,7 +50,7 @@ pub(crate) struct Stats {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TopicStats {
-    /// The topic.
+    /// The name of the service or the event, such as `orders.place`.
     pub topic: String,
     /// How many calls have ended, in any way: with success or an error, refused, timed out, cancelled, or lost.
     pub calls: u64,
@@ -77,6 +77,7 @@ pub struct TopicStats {
 }
 
 impl Stats {
+    /// All counts are 0.
     pub(crate) fn new() -> Self {
         Self {
             successes: AtomicU64::new(0),

@@ -18,7 +18,8 @@ pub enum InstanceState {
     /// The process has replied to `init`. It gets calls, unless it says that it is not ready (see
     /// [`InstanceStatus::takes_calls`]).
     Ready,
-    /// It has ended or could not be started, and is started again after a pause.
+    /// It has ended or could not be started, and is started again after a pause: see
+    /// [`RestartPolicy`](crate::RestartPolicy).
     Backoff,
     /// It is being shut down: it gets no new requests, and finishes those that it has.
     Draining,

@@ -41,6 +41,7 @@ impl ModuleTopic {
         Self { name: name.to_owned(), timeout_ms, is_retried, stats: Stats::new() }
     }
 
+    /// The topic, such as `orders.place`.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -64,6 +65,7 @@ impl ModuleTopic {
         self.is_retried.store(is_retried, Ordering::Relaxed);
     }
 
+    /// The counts of its calls or events.
     pub(crate) fn stats(&self) -> &Stats {
         &self.stats
     }
@@ -74,6 +76,7 @@ impl ModuleTopic {
 pub(crate) struct RequestInfo {
     pub(crate) kind: TopicKind,
     pub(crate) topic: Arc<ModuleTopic>,
+    /// The trace: 32 hexadecimal digits, or any text that a module has chosen.
     pub(crate) trace_id: Arc<str>,
     /// The caller or publisher, `name:version`.
     pub(crate) source: Arc<str>,

@@ -43,6 +43,7 @@ pub(super) struct EventQueue {
     waits_for_room: bool,
 }
 
+/// An event in the queue, or a copy of a durable one that a process has.
 struct QueuedEvent {
     topic: Arc<ModuleTopic>,
     /// The event, with the deadline until which it has to be handled.

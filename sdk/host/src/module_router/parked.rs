@@ -29,14 +29,18 @@ pub(super) struct ParkedCalls {
     last: u64,
 }
 
+/// A parked call.
 struct Parked {
+    /// See [`ParkedCalls::last`].
     number: u64,
     envelope: Envelope<'static>,
     topic: Arc<ModuleTopic>,
     reply: ReplyTo,
     /// When it was parked.
     since: Instant,
+    /// The memory that the call takes while it is parked.
     memory: Reservation,
+    /// `None` if the call has no deadline.
     _timer: Option<Timer>,
 }
 
@@ -51,6 +55,7 @@ impl Drop for Timer {
 }
 
 impl ParkedCalls {
+    /// The number of parked calls.
     pub(super) fn len(&self) -> usize {
         self.calls.len()
     }

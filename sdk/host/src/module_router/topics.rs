@@ -48,6 +48,7 @@ impl Endpoint for TopicEndpoint {
 #[derive(Debug)]
 pub(crate) struct Unregistered {
     pub(crate) topic: String,
+    /// [`BusError::AlreadyProvided`] if another module provides it.
     pub(crate) error: BusError,
 }
 
@@ -130,6 +131,7 @@ impl ModuleRouter {
         (!entry.is_registered).then(|| Arc::clone(&entry.endpoint))
     }
 
+    /// Records whether a topic is registered at the bus. Nothing happens if the module never had it.
     fn set_registered(&self, kind: TopicKind, topic: &str, is_registered: bool) {
         if let Some(entry) = lock(&self.topics).of_kind(kind).get_mut(topic) {
             entry.is_registered = is_registered;

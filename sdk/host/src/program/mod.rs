@@ -30,6 +30,7 @@ use crate::program::pinned::PinnedFile;
 pub struct Program {
     /// See [`Program::path`].
     path: PathBuf,
+    /// See [`Program::args`].
     args: Vec<OsString>,
     /// What [`Program::env`] has set.
     env: BTreeMap<OsString, OsString>,
@@ -45,6 +46,7 @@ pub struct Program {
 /// A command for a process of a module, with arguments, environment and working directory. The supervisor adds what
 /// belongs to the one process, such as its socket.
 pub(crate) struct LaunchCommand {
+    /// Its environment is complete except for the variables that the host sets itself.
     pub(crate) command: Command,
     /// The file that was checked; `None` if none had to be. To be kept until the process was started: it may be
     /// executed from this open file.

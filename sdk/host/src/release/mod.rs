@@ -37,6 +37,7 @@ pub(crate) struct Release {
     services: HashSet<String>,
     /// The topics of the events that it requires.
     events: HashSet<String>,
+    /// That of the files when the release was made.
     fingerprint: Fingerprint,
 }
 
@@ -65,6 +66,7 @@ impl Release {
         self.number
     }
 
+    /// What the embedder gave the host to run.
     pub(crate) fn deployment(&self) -> &Deployment {
         &self.deployment
     }

@@ -25,6 +25,7 @@ const MAX_WATCHES: usize = 1024;
 #[derive(Default)]
 pub(super) struct Watches(Arc<Mutex<OpenWatches>>);
 
+/// The watches of one process that have not ended, and those that the store has yet to begin.
 #[derive(Default)]
 struct OpenWatches {
     /// The number of the last watch; 0 before the first. Numbers are not used again.
@@ -97,6 +98,7 @@ struct ChangeSender {
     connection: Weak<Connection>,
     /// The number of the watch.
     number: u64,
+    /// The watches of the process. The watch ends when it is no longer in there.
     open: Weak<Mutex<OpenWatches>>,
     logs: Logs,
     /// The id of the process.

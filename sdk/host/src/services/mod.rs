@@ -34,10 +34,15 @@ use kv_watch::Watches;
 /// and so on.
 #[derive(Clone)]
 pub(crate) struct Backends {
+    /// Where modules call each other and publish events.
     pub(crate) bus: Arc<dyn Bus>,
+    /// The key-value store; each module has the namespace with its name.
     pub(crate) kv: Arc<dyn KvStore>,
+    /// The host's log, with the modules' lines.
     pub(crate) logs: Logs,
+    /// Makes OpenTelemetry spans; without an exporter it does nothing.
     pub(crate) spans: Spans,
+    /// Writes the lines about calls and events that failed.
     pub(crate) call_log: CallLog,
     /// The host-wide budget, 160 MiB, for calls, events and unread data that wait. Beyond it calls are refused with
     /// `RESOURCE_EXHAUSTED`, and events are dropped.
@@ -57,6 +62,7 @@ pub(crate) struct HostServices {
     instance: Arc<str>,
     /// Keeps the errors of the module's log, for when the process fails.
     output: Arc<ProcessOutput>,
+    /// The process's watches of keys.
     watches: Watches,
 }
 
@@ -71,7 +77,7 @@ struct OwnCall<'a> {
     /// The id that the module has given the call. `None`: it has given none, and can't cancel the call; its response
     /// has no id either.
     id: Option<u64>,
-    /// The batch to which the response belongs.
+    /// Collects the write of the response: the reader's batch while the frame is handled, [`WriteBatch::none`] later.
     batch: &'a mut WriteBatch,
 }
 

@@ -31,8 +31,8 @@ pub(super) struct Record {
     pub(super) told: Mutex<BTreeMap<i64, u32>>,
 }
 
-/// The records of the worlds that run, by number. A module finds that of its world by the number in its configuration:
-/// it has nothing else to know it by, since `Handler::init` makes it.
+/// The records of the worlds that run, by number. `Handler::init` finds that of its world by the number in the module's
+/// configuration.
 static RECORDS: Mutex<BTreeMap<i64, Arc<Record>>> = Mutex::new(BTreeMap::new());
 
 /// Adds the record of a new world, and returns its number with it. All numbers have 10 digits, so that the length of a

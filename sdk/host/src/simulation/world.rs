@@ -64,8 +64,9 @@ pub(super) struct World {
     start: Instant,
     /// Whether processes are killed and modules are restarted.
     is_deadly: bool,
-    /// The last id of a job, a value or an event.
+    /// The last id of a job, a value or an event; 0 before the first.
     last_id: Mutex<i64>,
+    /// The calls of all clients that have ended.
     done: Mutex<Vec<Done>>,
     /// The operations on each key.
     history: Mutex<BTreeMap<String, Vec<Operation>>>,

@@ -83,6 +83,7 @@ impl Instance {
         }
     }
 
+    /// The connection with the process. It may be closed already.
     pub(crate) fn connection(&self) -> &Arc<Connection> {
         &self.connection
     }
@@ -171,7 +172,8 @@ enum ProcessSocket {
     Connected(ModuleSocket),
 }
 
-/// Starts a process of the release, with a socket for it. Does not wait for the process to connect.
+/// Starts a process of the release, with a socket for it. Checks the program before. Does not wait for the process to
+/// connect.
 async fn spawn(
     release: &Release,
     output: &Arc<ProcessOutput>,
@@ -195,7 +197,8 @@ async fn spawn(
     Ok((ModuleProcess::Child(process), ProcessSocket::Listening(socket)))
 }
 
-/// Waits until the process has connected, sends `init`, and waits for the reply; both within their timeouts.
+/// Waits until the process has connected, sends `init`, and waits for the reply; both within their timeouts. On an
+/// error the process may run on: the caller ends it.
 async fn connect(
     process: &mut ModuleProcess,
     socket: ProcessSocket,

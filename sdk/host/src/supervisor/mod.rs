@@ -51,7 +51,9 @@ pub use crate::supervisor::start_error::{StartError, StartErrorKind};
 pub(crate) struct Supervisor {
     /// The modules in the order in which they were added to the host. The set never changes.
     pub(crate) modules: Arc<[Arc<ModuleRouter>]>,
+    /// What all modules share.
     pub(crate) backends: Backends,
+    /// The host's settings, which never change.
     pub(crate) settings: Arc<Settings>,
 }
 

@@ -19,7 +19,9 @@ use crate::supervisor::{StartError, Supervisor};
 /// The permit to restart a module by hand. While it exists, no other such restart of the same module begins. If the
 /// module is stopped after the permit was given, no replica can be added with it, and the restart fails.
 pub(crate) struct RestartPermit {
+    /// The lock of [`ModuleRouter::restarting`].
     guard: OwnedMutexGuard<()>,
+    /// The permit to add replicas.
     start: StartPermit,
 }
 

@@ -21,6 +21,7 @@ pub struct StartError {
 }
 
 impl StartError {
+    /// An error without last lines.
     pub(crate) fn new(kind: StartErrorKind) -> Self {
         Self { kind, tail: Vec::new() }
     }

@@ -129,6 +129,7 @@ impl Export {
         self.processor.on_end(span);
     }
 
+    /// How many spans were sent and dropped so far.
     pub(super) fn counts(&self) -> SpanCounts {
         SpanCounts { sent: self.tally.sent.load(Ordering::Relaxed), dropped: lock(&self.tally.drops).count }
     }
