@@ -69,8 +69,8 @@ pub(crate) use topics::Unregistered;
 const MAX_WAITING_BYTES: usize = 48 * 1024 * 1024;
 
 /// A module in its host. The host makes one for each module when it starts, and keeps it until it ends; a restart by
-/// hand changes its releases and replicas. The bus calls it for each call and event; it never blocks the
-/// bus's thread to wait for a process.
+/// hand changes its releases and replicas. The bus calls it for each call and event; it never blocks the bus's thread
+/// to wait for a process.
 pub(crate) struct ModuleRouter {
     /// This router, for callbacks and tasks that must not keep it alive.
     this: Weak<Self>,
