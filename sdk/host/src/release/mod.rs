@@ -61,7 +61,7 @@ impl Release {
         })
     }
 
-    /// Its number: see [`Release`]. The release with the higher number is the newer one.
+    /// Its number. Of two releases, the one with the higher number is the newer one.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
