@@ -57,9 +57,9 @@ pub struct Settings {
     /// How long a process has to finish its requests when it is shut down, and then again to reply to `shutdown`: 5 s.
     /// A process that has not replied by then gets SIGTERM.
     pub shutdown_grace: Duration,
-    /// How long a process has to exit after it has replied to `shutdown`, hung up or refused `init`: 2 s. Then it gets
-    /// SIGTERM, and after the same time again SIGKILL. The processes that it leaves behind have the same time after
-    /// SIGTERM.
+    /// How long a process has to exit by itself after it has replied to `shutdown` or hung up, or after its start has
+    /// failed: 2 s. Then it gets SIGTERM, and after the same time again SIGKILL. The processes that it leaves behind have
+    /// the same time after SIGTERM.
     pub exit_grace: Duration,
     /// The largest frame on the sockets of modules, in bytes, in either direction: 16 MiB
     /// ([`DEFAULT_MAX_FRAME_BYTES`]). A larger call, or a larger response to a module, becomes the error

@@ -45,8 +45,8 @@ pub(crate) const OVERDUE_HEALTH_TIMEOUTS: u32 = 3;
 impl Instance {
     /// Starts a process of the replica's release, and waits until it has replied to `init`. `spawned` is called once,
     /// with the process id, when the process runs; `None` is that of a simulated one. After an error no process is
-    /// left: one that refused `init` has `exit_grace` to exit by itself. If the future is dropped, the process is
-    /// killed.
+    /// left: it has `exit_grace` to exit by itself, or none if the replica was told to stop, before it gets SIGTERM. If
+    /// the future is dropped, the process is killed.
     ///
     /// # Errors
     ///
