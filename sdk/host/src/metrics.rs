@@ -1,5 +1,5 @@
-//! The host's metrics in Prometheus' text format (exposition format 0.0.4). A program that serves them over HTTP calls
-//! [`render`] for each request.
+//! The host's metrics in Prometheus' text format (exposition format 0.0.4). The library only makes the text: the
+//! program that serves it over HTTP, such as `ixt run --http`, calls [`render`] for each request.
 
 use std::fmt::{Display, Write as _};
 use std::time::SystemTime;
@@ -14,8 +14,9 @@ use crate::trace::SpanCounts;
 /// The `Content-Type` header for the text of [`render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Returns the current values of all metrics: of the host, its modules, their processes and their topics. Counters count
-/// from the start of the host. The names and labels are in the [guide](crate::guide).
+/// Returns the current values of all metrics: of the host, its modules, their processes and their topics. Counters
+/// count from the start of the host, except for those of a process, which begin at 0 again when the module is restarted
+/// by hand. Does not wait for any process. The names and labels are in the [guide](crate::guide).
 #[must_use]
 pub fn render(host: &Host) -> String {
     let mut text = String::new();
@@ -38,6 +39,7 @@ pub fn render(host: &Host) -> String {
     text
 }
 
+/// Writes the metrics of modules, then of their processes, then of their topics.
 fn render_modules(text: &mut String, modules: &[ModuleStatus]) {
     let mut of_modules = |name, kind, help, value: &dyn Fn(&ModuleStatus) -> u64| {
         head(text, name, kind, help);
@@ -47,11 +49,11 @@ fn render_modules(text: &mut String, modules: &[ModuleStatus]) {
     };
     let help = "Whether a module takes calls, that is at least one of its processes does.";
     of_modules("ixt_module_ready", "gauge", help, &|module| module.is_ready().into());
-    let help = "How many calls wait for a module, until a process takes them.";
+    let help = "How many calls wait for a module, and events in the queue of one of its processes.";
     of_modules("ixt_calls_waiting", "gauge", help, &|module| module.calls_waiting);
     let help = "How many events wait for a module, until a process takes them.";
     of_modules("ixt_events_waiting", "gauge", help, &|module| module.events_waiting);
-    let help = "How many events for a module were dropped.";
+    let help = "How many events for a module were dropped, or lost with the process that had them.";
     of_modules("ixt_events_dropped_total", "counter", help, &|module| module.events_dropped);
 
     let mut of_instances = |name, kind, help, value: &dyn Fn(&InstanceStatus) -> Option<u64>| {
@@ -90,7 +92,7 @@ fn render_modules(text: &mut String, modules: &[ModuleStatus]) {
         }
     }
     let help =
-        "How long the calls took that went to a process, until their callers had a result or no longer waited for one.";
+        "How long calls took, from when they were given to a process until their callers had a result or gave up.";
     head(text, "ixt_call_duration_seconds", "histogram", help);
     for (module, topic) in topics() {
         let labels = topic_labels(module, topic);
@@ -111,11 +113,13 @@ fn topic_labels<'a>(module: &'a ModuleStatus, topic: &'a TopicStats) -> [(&'stat
     [("module", &module.name), ("topic", &topic.topic), ("kind", topic.kind.as_str())]
 }
 
+/// Writes the lines before the samples of a metric. Only the name of a counter ends with `_total`.
 fn head(text: &mut String, name: &str, kind: &str, help: &str) {
     debug_assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
+/// Writes one sample. `labels` are names and unescaped values.
 fn line(text: &mut String, name: &str, labels: &[(&str, &str)], value: impl Display) {
     text.push_str(name);
     for (at, (label, value)) in labels.iter().enumerate() {
@@ -237,7 +241,7 @@ mod tests {
     #[derive(Default)]
     struct Read {
         kind: String,
-        /// The samples by their labels, with `le`, and with the rest of the sample's name behind the family's name as `suffix`.
+        /// The samples by their labels. The label `suffix` is what follows the family's name in the sample's name.
         samples: Vec<(BTreeMap<String, String>, f64)>,
     }
 

@@ -1,4 +1,5 @@
-//! A module on disk: its directory and its manifest.
+//! A module on disk: its directory and its manifest. What is started for it is a [`Program`](crate::Program); what runs
+//! is behind the `module_router`.
 
 use std::fs;
 use std::path::{self, Path, PathBuf};
@@ -7,7 +8,8 @@ use ixt_manifest::text::harmless;
 use ixt_manifest::{Code, Diagnostic, Manifest, Report, Source, closest};
 use serde_json::value::RawValue;
 
-/// The message for an unknown module name. It names the most similar known module, or lists all if none is similar.
+/// The message for an unknown module name. It names the most similar one of `known`, or lists all in their order if
+/// none is similar.
 pub(crate) fn no_module<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     match closest(name, known.clone()) {
         Some(near) => format!("there is no module `{name}` here; did you mean `{near}`?"),
@@ -18,8 +20,8 @@ pub(crate) fn no_module<'a>(name: &str, known: impl Iterator<Item = &'a str> + C
     }
 }
 
-/// A directory with a `manifest.toml`, whose manifest was read and checked. It does not notice later changes on disk: open
-/// it again to see them.
+/// A directory with a `manifest.toml` that was read and checked. Later changes on disk are not noticed: open the module
+/// again to see them.
 #[derive(Debug, Clone)]
 pub struct Module {
     dir: PathBuf,
@@ -28,7 +30,9 @@ pub struct Module {
 }
 
 impl Module {
-    /// Reads and checks the manifest of the module in `dir`.
+    /// Reads and checks the manifest of the module in `dir`. A relative `dir` starts at the current directory. Blocks
+    /// while it reads the file. Warnings are no errors: they are in [`Manifest::warnings`]. Whether the module's
+    /// program exists is not checked here.
     ///
     /// # Errors
     ///
@@ -58,7 +62,8 @@ impl Module {
         Self { dir: dir.into(), source, manifest }
     }
 
-    /// The module's directory as an absolute path. It is the working directory of the module's processes.
+    /// The module's directory as an absolute path, with links as they were given. It is the working directory of the
+    /// module's processes.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -70,15 +75,16 @@ impl Module {
         &self.manifest
     }
 
-    /// The manifest's text and path, for messages that point into it.
+    /// The manifest's text, and its path as given to [`open`](Self::open), for messages that point into it.
     #[must_use]
     pub fn source(&self) -> &Source {
         &self.source
     }
 
-    /// Checks a payload for a service of this module as far as that is possible without the module's code: if the
-    /// service declares a request type, the payload must be a JSON object. Its fields are not checked. An empty payload
-    /// is accepted as an empty object, and any payload is accepted for a topic that this module does not provide.
+    /// Checks a payload before a call, as far as that is possible without the module's code: if the service `topic` of
+    /// this module declares a request type, the payload must be a JSON object or empty, which counts as an empty
+    /// object. The object's fields are not checked. Any payload is accepted for a service without a request type, and
+    /// for a topic that this module does not provide.
     ///
     /// # Errors
     ///
@@ -95,7 +101,8 @@ impl Module {
         }
     }
 
-    /// The id of the module's process with this number (from 1): `name:version/instance-NNN`.
+    /// The id of the module's process with this number, from 1: `name:version/instance-NNN`, with at least three
+    /// digits.
     pub(crate) fn instance_id(&self, number: u32) -> String {
         let module = &self.manifest.module;
         format!("{}:{}/instance-{number:03}", module.name, module.version)

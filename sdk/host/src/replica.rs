@@ -1,5 +1,6 @@
 //! A replica of a module: its status, and the switch that stops it. A [`ReplicaTask`](crate::supervisor) runs it; the
-//! router, the supervisor and the host's status read it.
+//! router, the supervisor and the host's status read it. In the public API it is an instance;
+//! the `Instance` in `supervisor/` is one process of it.
 //!
 //! A replica has one process after the other:
 //!
@@ -19,8 +20,9 @@
 //!                                        retire() (from Starting and Backoff too)
 //! ```
 //!
-//! A replica that replaces another one and does not start is stopped, and the other one goes on. Nothing comes after
-//! `Stopped`: a restart by hand makes a new replica.
+//! If a replica replaces one that was ready, and its first start fails, it stays in `Starting` until the supervisor
+//! retires it, and the module goes back to the other one. Nothing comes after `Stopped`: a restart by hand makes a new
+//! replica.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -34,12 +36,16 @@ use crate::lock::lock;
 use crate::release::Release;
 use crate::status::{InstanceState, InstanceStatus};
 
-/// The part of a replica that its task shares with others.
+/// The part of a replica that its task shares with others. Only the task changes the state, except for
+/// [`abort`](Self::abort).
 #[derive(Debug)]
 pub(crate) struct Replica {
+    /// `name:version/instance-NNN`.
     id: Arc<str>,
-    /// Its number within the module, from 1: the `NNN` of its id.
+    /// Its number within the module, from 1: the `NNN` of its id. It is free again when the router has forgotten the
+    /// replica.
     number: u32,
+    /// What its processes are started from. It never changes.
     release: Arc<Release>,
     /// Whether [`retire`](Self::retire) was called.
     retired: watch::Sender<bool>,
@@ -55,6 +61,7 @@ enum TaskState {
     /// It has not been spawned yet.
     #[default]
     NotYet,
+    /// It was spawned, and may have ended.
     Runs(AbortHandle),
     /// It was aborted, or is aborted as soon as it is spawned.
     Aborted,
@@ -67,30 +74,34 @@ pub(crate) struct ReplicaStatus {
     /// When `state` was reached.
     since: Instant,
     pub(crate) pid: Option<u32>,
-    /// The text of the process's last `starting` frame. Kept when it is ready.
+    /// The last text of the process's `starting` frames. Kept when it is ready; `None` again at the next start.
     pub(crate) starting: Option<String>,
-    /// The connection with the process, from when it is ready until it has ended.
+    /// The connection with the process, from when it is ready until it has ended. `None` while it starts.
     pub(crate) connection: Option<Arc<Connection>>,
     pub(crate) restarts: u64,
-    /// Whether it was restarted too often, so that it is only started again after the longest pause. Calls do not wait
-    /// for it then.
+    /// Whether it has ended too often, so that it is only started again after the longest pause. Calls do not wait for
+    /// it then. False while it is ready.
     pub(crate) keeps_ending: bool,
+    /// The last health check of the process; `None` until the first one has a result after the process became ready.
     pub(crate) health: Option<HealthReport>,
     pub(crate) reason: Option<String>,
     /// The last lines of the process that ended for `reason`.
     pub(crate) last_lines: Vec<String>,
-    /// What went wrong when the process was shut down; `None` if nothing did, or it was not.
+    /// What went wrong when the process was shut down; `None` if nothing did, or no process was shut down.
     pub(crate) end_reason: Option<String>,
 }
 
-/// The result of a health check and the module's report.
+/// The result of a health check.
 #[derive(Debug, Clone)]
 pub(crate) struct HealthReport {
+    /// Whether the check has passed.
     pub(crate) healthy: bool,
+    /// The module's report; null if there is none, or none that is kept.
     pub(crate) data: Value,
 }
 
 impl Replica {
+    /// A replica in the state `Starting`, without a task. The router adds it to its list, the supervisor runs it.
     pub(crate) fn new(release: Arc<Release>, number: u32) -> Self {
         let status = ReplicaStatus {
             state: InstanceState::Starting,
@@ -115,32 +126,39 @@ impl Replica {
         &self.id
     }
 
+    /// Its number within the module, from 1.
     pub(crate) fn number(&self) -> u32 {
         self.number
     }
 
+    /// What its processes are started from.
     pub(crate) fn release(&self) -> &Arc<Release> {
         &self.release
     }
 
+    /// Its state at this moment.
     pub(crate) fn state(&self) -> InstanceState {
         self.lock().state
     }
 
-    /// Whether it has a process, or will soon have one without a restart by hand. Calls may wait for it then.
+    /// Whether it has a process, or will soon have one without a restart by hand. Calls may wait for it then. False
+    /// once it was told to stop, has failed, or is started again only after the longest pause.
     pub(crate) fn comes(&self) -> bool {
         let status = self.lock();
         !self.is_retired() && !status.state.is_final() && !status.keeps_ending
     }
 
+    /// Whether [`retire`](Self::retire) was called. It is true before the state changes, and stays true.
     pub(crate) fn is_retired(&self) -> bool {
         *self.retired.borrow()
     }
 
+    /// See [`InstanceStatus::reason`].
     pub(crate) fn reason(&self) -> Option<String> {
         self.lock().reason.clone()
     }
 
+    /// Its status for [`Host::status`](crate::Host::status).
     pub(crate) fn status(&self) -> InstanceStatus {
         let status = self.lock();
         InstanceStatus {
@@ -160,7 +178,8 @@ impl Replica {
         }
     }
 
-    /// Makes it stop for good: its task drains and ends the process. Returns at once; [`stopped`](Self::stopped) waits.
+    /// Makes it stop for good: its task lets the process finish its requests, and ends it. Returns at once;
+    /// [`stopped`](Self::stopped) waits. Further calls do nothing.
     pub(crate) fn retire(&self) {
         self.retired.send_replace(true);
     }
@@ -171,12 +190,12 @@ impl Replica {
         let _ = self.retired.subscribe().wait_for(|retired| *retired).await;
     }
 
-    /// What went wrong when the process was shut down; `None` if nothing did, or it was not.
+    /// See [`ReplicaStatus::end_reason`].
     pub(crate) fn end_reason(&self) -> Option<String> {
         self.lock().end_reason.clone()
     }
 
-    /// Waits until `goal` is true for the state.
+    /// Waits until `goal` is true for the state. A state that lasts for a moment may be missed. Cancel-safe.
     pub(crate) async fn reaches(&self, goal: impl Fn(InstanceState) -> bool) {
         let mut changed = self.changed.subscribe();
         while !goal(self.state()) {
@@ -186,7 +205,8 @@ impl Replica {
         }
     }
 
-    /// Waits until its state is `Stopped`.
+    /// Waits until its state is `Stopped`: then no process of it is left, unless the host was dropped, which kills it
+    /// at this moment. Cancel-safe.
     pub(crate) async fn stopped(&self) {
         self.reaches(|state| state == InstanceState::Stopped).await;
     }
@@ -210,8 +230,8 @@ impl Replica {
         lock(&self.status)
     }
 
-    /// Sets the task that runs it, so that it can be aborted. If [`abort`](Self::abort) was called before, the task is
-    /// aborted at once.
+    /// Sets the task that runs it, so that it can be aborted. The supervisor calls this once, when it has spawned the
+    /// task. If [`abort`](Self::abort) was called before, the task is aborted at once.
     pub(crate) fn runs_as(&self, task: AbortHandle) {
         match &mut *lock(&self.task) {
             // The host was dropped meanwhile.

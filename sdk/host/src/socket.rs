@@ -1,4 +1,6 @@
-//! The socket to which one process of a module connects, and the directory with the sockets of a host.
+//! The socket to which one process of a module connects, and the directory with the sockets of a host. The host waits
+//! for the connection in `supervisor/instance.rs`, for [`Settings::connect_timeout`](crate::Settings::connect_timeout).
+//! The control socket, to which commands connect, is in `control/`.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -11,24 +13,27 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::lock::lock;
 use crate::processes::ancestry::descends_from;
 
-/// How many of the processes that are turned away from one socket are reported. Further ones are turned away in silence.
+/// How many of the processes that are turned away from one socket are reported. Further ones are turned away without a
+/// report.
 const MAX_REPORTED: usize = 16;
 
 /// The name of the file in the directory that the host keeps locked until it ends.
 const LOCK: &str = "lock";
-/// What the name of the directory begins with.
+/// The beginning of the directory's name; a random part follows.
 const PREFIX: &str = "ixt-";
 
-/// The sockets of a host. They are in a directory below the system's directory for temporary files, which only this user can enter. It
+/// The sockets of a host. They are in a directory of `$TMPDIR` (or `/tmp`) that only this user can enter. The directory
 /// is made with the first socket, and removed when this is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets(Mutex<Option<Dir>>);
 
+/// The directory of a host's sockets. Removed when this is dropped.
 #[derive(Debug)]
 struct Dir {
     path: PathBuf,
+    /// The file [`LOCK`] in it, locked while this exists.
     _lock: File,
-    /// The number of the last socket.
+    /// The number of the last socket, which is its file name; 0 before the first.
     last: u64,
 }
 
@@ -39,11 +44,12 @@ impl Drop for Dir {
 }
 
 impl Sockets {
-    /// Makes a listening socket. Makes the directory before, if there is none, or no longer; then `made` is called with its path.
+    /// Makes a listening socket for one process that is about to be started. If the directory does not exist, this
+    /// makes it first, and calls `made` with its path, for the guard. To be called within a tokio runtime.
     ///
     /// # Errors
     ///
-    /// The path of the directory or the socket that could not be made, and why.
+    /// The path of the socket that could not be made, or the directory for temporary files, and the system's error.
     pub(crate) fn socket(&self, made: impl FnOnce(&Path)) -> Result<Socket, (PathBuf, io::Error)> {
         let mut dir = lock(&self.0);
         // A person or a timer may have removed it from the directory for temporary files.
@@ -64,11 +70,12 @@ impl Sockets {
     }
 }
 
-/// Makes the directory for the sockets, with the locked file in it.
+/// Makes the directory for the sockets, with the locked file in it. Its mode is 700.
 fn make() -> io::Result<Dir> {
     let mut builder = tempfile::Builder::new();
     let dir = builder.prefix(PREFIX).permissions(Permissions::from_mode(0o700)).tempdir()?;
-    // Under another name until it is locked: otherwise `remove_left` of another host would remove the directory as left behind.
+    // Under another name until it is locked: otherwise `remove_left` of another host would remove the directory as left
+    // behind.
     let begun = dir.path().join("begun");
     let lock = File::options().create_new(true).write(true).mode(0o600).open(&begun)?;
     lock.lock()?;
@@ -76,7 +83,8 @@ fn make() -> io::Result<Dir> {
     Ok(Dir { path: dir.keep(), _lock: lock, last: 0 })
 }
 
-/// Removes the directories that hosts of this user have left behind, because they were killed together with their guards.
+/// Removes the directories of hosts of this user that were killed together with their guards: those whose lock file is
+/// empty and not locked.
 fn remove_left() {
     let user = rustix::process::geteuid().as_raw();
     for entry in fs::read_dir(env::temp_dir()).into_iter().flatten().flatten() {
@@ -92,13 +100,15 @@ fn remove_left() {
     }
 }
 
-/// Opens a lock file, which may be anything that another program has put there: follows no link, and does not wait for a pipe.
+/// Opens a lock file. Another program may have put anything in its place: this follows no link, and does not wait for a
+/// pipe.
 fn open_left(path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     File::options().write(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
-/// Removes the sockets and the lock of a directory, and the directory if it is empty then.
+/// Removes the sockets and the lock file in a directory, and the directory itself if nothing else is in it. Errors are
+/// ignored. The guard calls it too.
 pub(crate) fn remove(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let is_numbered = entry.file_name().to_str().is_some_and(|name| name.parse::<u64>().is_ok());
@@ -123,14 +133,22 @@ impl Drop for Socket {
 }
 
 impl Socket {
+    /// The absolute path, which the process gets as `IXT_IPC_SOCKET`.
     pub(crate) fn path(&self) -> PathBuf {
         self.path.clone()
     }
 
-    /// Waits for the first connection of the process with the id `started`, or of a descendant of it, and returns that connection. All
-    /// others are closed, since the process that connects gets the module's configuration and speaks for the module. `refused` is
-    /// called with the id of each process that is turned away (0 if it has none here), once for each, and for [`MAX_REPORTED`] at
-    /// most. Processes of other users, except root, can't connect anyway: the directory's mode keeps them out.
+    /// Waits for the first connection of the process with the id `started`, or of a descendant of it, and returns that
+    /// connection. There is no timeout here: the caller sets one. With `None` every connection is refused.
+    ///
+    /// Connections of other processes are closed, since the process that connects gets the module's configuration and
+    /// speaks for the module. `refused` is called with the id of each of these processes (0 if it is not in this pid
+    /// namespace), once for each, and for at most [`MAX_REPORTED`]. The directory's mode keeps out all other users
+    /// except root.
+    ///
+    /// # Errors
+    ///
+    /// The system's error if no connection can be accepted, such as that too many files are open.
     pub(crate) async fn accept(&self, started: Option<u32>, refused: impl Fn(u32)) -> io::Result<UnixStream> {
         let mut reported = Vec::new();
         loop {

@@ -1,8 +1,10 @@
-//! Detects that this process stood still: because it was stopped (SIGSTOP, Ctrl-Z), frozen with its container, or got no processor. The
-//! clock goes on meanwhile, and the modules may have stood still as well; so the timeouts of modules start anew afterwards.
+//! Detects that this process stood still: because it was stopped (SIGSTOP, Ctrl-Z), frozen with its container, or got
+//! no processor. The clock goes on meanwhile, and the modules may have stood still as well; so the timeouts of modules
+//! start anew afterwards. The deadlines of callers do not: those use tokio's clock alone.
 //!
-//! A task, the [`Pulse`], notes the time every half second. A gap of more than a second between two notes is a standstill. [`sleep`] and
-//! [`timeout`] of this file start anew when a standstill ended during them.
+//! A task, the [`Pulse`], notes the time every half second. A gap of more than a second between two notes is a
+//! standstill. [`sleep`] and [`timeout`] of this file start anew when a standstill ended during them. Without a running
+//! host in this process, nothing is noticed, and they are those of tokio.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ const PULSE: Duration = Duration::from_millis(500);
 /// A longer time than this without a note is a standstill.
 const MISSING: Duration = Duration::from_secs(1);
 
+/// One for all hosts in this process.
 static SEEN: Mutex<Seen> = Mutex::new(Seen { pulse: None, last: None });
 
 fn seen() -> MutexGuard<'static, Seen> {
@@ -34,16 +37,17 @@ struct Seen {
     last: Option<Standstill>,
 }
 
+/// A standstill that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Standstill {
     /// When it was noticed that the standstill was over.
     end: Instant,
-    /// How long it lasted, give or take half a second.
+    /// The time from the last note before it to `end`: up to half a second longer than the standstill itself.
     length: Duration,
 }
 
 impl Seen {
-    /// Returns the last standstill, which may be one that this call is the first to notice.
+    /// Returns the last standstill, after a check whether one has just ended: this call may be the first to notice it.
     fn look(&mut self, now: Instant) -> Option<Standstill> {
         let length = self.pulse.map_or(Duration::ZERO, |pulse| now.saturating_duration_since(pulse));
         if length > MISSING {
@@ -68,11 +72,13 @@ impl Seen {
     }
 }
 
-/// The task that notes the time, and writes to the log after a standstill. It ends when this is dropped.
+/// The task that notes the time, and writes to the log after a standstill. Each host has one. It ends when this is
+/// dropped.
 #[derive(Debug)]
 pub(crate) struct Pulse(AbortHandle);
 
 impl Pulse {
+    /// Starts the task. To be called within a tokio runtime.
     pub(crate) fn start(logs: Logs) -> Self {
         Self(tokio::spawn(beat(logs)).abort_handle())
     }
@@ -86,6 +92,7 @@ impl Drop for Pulse {
     }
 }
 
+/// The task of a [`Pulse`]. It never ends, and has to be aborted. Each host in the process logs a standstill once.
 async fn beat(logs: Logs) {
     let mut ticks = interval(PULSE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -132,7 +139,8 @@ pub(crate) async fn sleep(duration: Duration) {
     }
 }
 
-/// Waits for `work`, but for `duration` at most. If a standstill ends meanwhile, `duration` starts anew at its end.
+/// Waits for `work`, but for `duration` at most; even with zero, `work` is polled once. If a standstill ends meanwhile,
+/// `duration` starts anew at its end. On [`Elapsed`], `work` was dropped.
 pub(crate) async fn timeout<T>(duration: Duration, work: impl Future<Output = T>) -> Result<T, Elapsed> {
     tokio::select! {
         biased;

@@ -1,4 +1,5 @@
-//! A topic that a module takes, with its rules and counts; and a call or an event that the module handles, without its payload.
+//! A topic that a module takes, with its rules and counts; and a call or an event that the module handles, without its
+//! payload. Which topics a module has at the bus is in `module_router/topics.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,17 +12,19 @@ use crate::bus::{Cause, ParentSpan};
 use crate::stats::{Stats, TopicStats};
 use crate::topic_kind::TopicKind;
 
-/// A topic of a module: the same for all releases of the module, so that its counts go on.
+/// A topic of a module. All releases of the module share it, so that its counts go on.
 #[derive(Debug)]
 pub(crate) struct ModuleTopic {
     kind: TopicKind,
     name: String,
-    /// The `ttl_ms` of the manifest; [`NO_TIMEOUT`] if it sets none.
+    /// The `ttl_ms` of the manifest; [`NO_TIMEOUT`] if it sets none, and for an event.
     timeout_ms: AtomicU64,
+    /// See [`is_retried`](Self::is_retried).
     is_retried: AtomicBool,
     stats: Stats,
 }
 
+/// Stands for "no timeout". No manifest can have this value.
 const NO_TIMEOUT: u64 = u64::MAX;
 
 impl ModuleTopic {
@@ -31,6 +34,7 @@ impl ModuleTopic {
         Self { kind, name: name.to_owned(), timeout_ms, is_retried, stats: Stats::new() }
     }
 
+    /// The topic, such as `orders.place`.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -41,22 +45,25 @@ impl ModuleTopic {
         (timeout_ms != NO_TIMEOUT).then(|| Duration::from_millis(timeout_ms))
     }
 
-    /// Whether a request whose process ended before the reply is sent again: true for an idempotent service and for a durable event.
+    /// Whether a request whose process ended before the reply is sent again: true for an idempotent service and for a
+    /// durable event.
     pub(crate) fn is_retried(&self) -> bool {
         self.is_retried.load(Ordering::Relaxed)
     }
 
-    /// Sets the rules from the manifest of a release, which hold for requests that come from now on.
+    /// Sets the rules, for requests that come from now on. `timeout_ms` is the service's `ttl_ms`, `is_retried` whether
+    /// it is idempotent, or whether the event is durable.
     pub(crate) fn set_rules(&self, timeout_ms: Option<u64>, is_retried: bool) {
         self.timeout_ms.store(timeout_ms.unwrap_or(NO_TIMEOUT), Ordering::Relaxed);
         self.is_retried.store(is_retried, Ordering::Relaxed);
     }
 
-    /// The counts until now.
+    /// The counts of its calls or events at this moment.
     pub(crate) fn snapshot(&self) -> TopicStats {
         self.stats.snapshot(self.kind, &self.name)
     }
 
+    /// The counts of its calls or events, to add to.
     pub(crate) fn stats(&self) -> &Stats {
         &self.stats
     }
@@ -67,21 +74,22 @@ impl ModuleTopic {
 pub(crate) struct RequestInfo {
     pub(crate) kind: TopicKind,
     pub(crate) topic: Arc<ModuleTopic>,
+    /// The trace: 32 hexadecimal digits, or any text that a module has chosen.
     pub(crate) trace_id: Arc<str>,
     /// The caller or publisher, `name:version`.
     pub(crate) source: Arc<str>,
     /// This request, as the cause of the calls that the module makes while it handles the request.
     pub(crate) cause: Arc<Cause>,
-    /// The id of its span in its trace; not 0.
+    /// The random id of its span in its trace; not 0, also if no spans are exported.
     pub(crate) span: u64,
-    /// Whether that span is recorded.
+    /// Whether that span is exported. False without an exporter.
     pub(crate) is_sampled: bool,
     /// The span of which `span` is a child; `None` if the sender has none.
     #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "spans are with the feature"))]
     pub(crate) parent_span: Option<ParentSpan>,
-    /// When its caller stops waiting; `None` if it waits without a limit.
+    /// When its caller stops waiting, or until when an event has to be handled; `None` if there is no limit.
     pub(crate) deadline: Option<Instant>,
-    /// Which attempt this is, from 1.
+    /// Which attempt this is, from 1. It stays 1 for an event that is sent again.
     pub(crate) attempt: u32,
     pub(crate) priority: Priority,
 }

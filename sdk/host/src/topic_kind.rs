@@ -9,7 +9,7 @@ pub enum TopicKind {
     /// A service, which is called and replies.
     #[default]
     Service,
-    /// An event, which the module handles.
+    /// An event, which is published; its publisher gets no reply.
     Event,
 }
 

@@ -1,4 +1,5 @@
-//! Calls of a module: which replica gets each, which are refused, and which are tried again.
+//! Calls of the module's services: which replica gets each, which are refused, and which are tried again. Events are in
+//! `event_queue`; the calls that the module itself makes are in `services/bus.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,37 +14,38 @@ use crate::call_log::{CallOutcome, CallRecord};
 use crate::connection::{Connection, HostRequest, ProcessLoad};
 use crate::topic::ModuleTopic;
 
-/// The longest chain of requests that wait for each other. A call at the end of such a chain is refused with `RESOURCE_EXHAUSTED`,
-/// since the modules must be calling each other in a circle.
+/// The most requests that may wait for a call, each for the next one. A call with more is refused with
+/// `RESOURCE_EXHAUSTED`, since the modules must be calling each other in a circle.
 pub(super) const MAX_DEPTH: usize = 1000;
-/// How many attempts an idempotent call gets in all.
+/// The most attempts for an idempotent call, the first one included.
 const MAX_ATTEMPTS: u32 = 3;
 /// If this many processes have ended while the call was their only request, the call is not tried again.
 const MAX_ENDED_ALONE: u32 = 2;
 
 /// What [`ModuleRouter::pick`] finds.
 pub(super) enum Picked {
-    Ready {
-        connection: Arc<Connection>,
-        is_sequential: bool,
-    },
-    /// All processes that could take the call are sequential, and busy with a request that waits for it.
+    /// This process, which takes the topic and had the fewest requests when it was picked. It may stop at any moment.
+    Ready { connection: Arc<Connection>, is_sequential: bool },
+    /// All processes that could take the call are sequential, and busy with a request that waits for it. The cause is
+    /// that of the call.
     WaitsForItself(Arc<Cause>),
-    /// No process is ready.
+    /// No process that takes the topic is ready.
     None,
 }
 
 /// The earlier attempts of an idempotent call.
 #[derive(Debug, Clone, Copy)]
 struct Attempts {
-    /// When the first attempt was made.
+    /// When the first attempt began.
     started: Instant,
     /// How many processes have ended while the call was their only request.
     ended_alone: u32,
 }
 
 impl ModuleRouter {
-    /// Takes a call from the bus.
+    /// Takes a call from the bus, and returns at once. The result goes to `reply`, perhaps before this returns. Sets
+    /// the deadline if the call has none, and refuses a call beyond [`MAX_DEPTH`]. The returned handle cancels the
+    /// call, and does nothing if the call has ended.
     pub(super) fn call(
         &self,
         topic: &Arc<ModuleTopic>,
@@ -67,7 +69,8 @@ impl ModuleRouter {
         self.route(envelope, topic, reply, Attempts { started: now, ended_alone: 0 }, now, batch)
     }
 
-    /// Dispatches a call. Of an idempotent one, a copy is kept for another attempt.
+    /// Dispatches a call. Of an idempotent one, a copy is kept for another attempt; the call is refused if there is no
+    /// memory for it.
     fn route(
         &self,
         envelope: Envelope<'_>,
@@ -89,7 +92,9 @@ impl ModuleRouter {
         self.dispatch(envelope, topic, reply, now, batch)
     }
 
-    /// A reply that routes the call again if it is lost, until there were [`MAX_ATTEMPTS`] of it.
+    /// A reply that routes the call again if it is lost, until there were [`MAX_ATTEMPTS`] of it, or
+    /// [`MAX_ENDED_ALONE`] processes have ended. Every other result, and the last loss, goes to `reply`. `memory` is
+    /// that of the copy.
     fn retrying(
         &self,
         envelope: &Envelope<'_>,
@@ -122,7 +127,8 @@ impl ModuleRouter {
         })
     }
 
-    /// Sends a call to the process with the least to do; parks it if none is ready. Returns the handle for the caller.
+    /// Sends a call to the process with the fewest requests, or parks it if none is ready. Ends it if its caller has
+    /// cancelled, its deadline has passed at `now`, or it would wait for itself. Returns the handle for the caller.
     pub(super) fn dispatch(
         &self,
         mut envelope: Envelope<'_>,
@@ -176,8 +182,9 @@ impl ModuleRouter {
         }
     }
 
-    /// Finds the process that takes this topic and has the fewest requests. A sequential process that waits for the call itself is
-    /// left out.
+    /// Finds the process that takes this topic and has the fewest requests. A busy sequential process whose request
+    /// waits for the call is left out. `cause` is the request that makes the call; `None` for an event, and for a call
+    /// from outside.
     pub(super) fn pick(&self, topic: &str, cause: Option<&Arc<Cause>>) -> Picked {
         let serving = self.serving();
         let Serving { ready, is_mixed, .. } = &*serving;
@@ -211,21 +218,22 @@ impl ModuleRouter {
         }
     }
 
-    /// Refuses a call for which there is no memory or no place to wait.
+    /// Refuses a call for which there is no memory or no place to wait, with `RESOURCE_EXHAUSTED`, retryable.
     pub(super) fn refuse(&self, envelope: &Envelope<'_>, topic: &ModuleTopic, reply: ReplyTo, batch: &mut WriteBatch) {
         let why = format!("too many requests wait for `{}`, or they carry too much", self.name());
         self.not_asked(topic, envelope, Instant::now(), (CallOutcome::Refused, code::RESOURCE_EXHAUSTED, &why));
         reply.error(code::RESOURCE_EXHAUSTED, &why, true, batch);
     }
 
-    /// Ends a call that its caller has cancelled before a process got it.
+    /// Ends a call that its caller has cancelled before a process got it: counts and logs it, and sends no result.
     pub(super) fn cancelled(&self, topic: &ModuleTopic, envelope: &Envelope<'_>, reply: ReplyTo, since: Instant) {
         let why = format!("the caller of `{}` gave up", topic.name());
         self.not_asked(topic, envelope, since, (CallOutcome::Cancelled, code::CANCELLED, &why));
         reply.discard();
     }
 
-    /// Counts and logs a call that no process was asked: how it ended, with which code, and why.
+    /// Counts and logs a call that ended before a process got it: how it ended, with which code, and why. `since` is
+    /// when the host began with it. Its caller gets the result elsewhere.
     pub(super) fn not_asked(
         &self,
         topic: &ModuleTopic,

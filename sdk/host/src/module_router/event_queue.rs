@@ -1,5 +1,6 @@
-//! The events that wait for a module. Each is handled by one of the module's processes, and each process handles a limited number at
-//! once. A slow module does not hold up publishers or other modules: events for which there is no room are dropped, counted and logged.
+//! The events that wait for a module. Each is handled by one of the module's processes, and each process handles a
+//! limited number at once. A slow module does not hold up publishers or other modules: events for which there is no
+//! room are dropped, counted and logged.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,19 +17,23 @@ use crate::connection::{Connection, HostRequest};
 use crate::lock::lock;
 use crate::topic::ModuleTopic;
 
-/// The maximum number of events that wait for a module, besides those that its processes have. Further ones are dropped.
+/// The maximum number of events that wait for a module, besides those that its processes have. When there are as many,
+/// a new event is dropped.
 pub(super) const MAX_EVENTS: usize = 1024;
-/// The maximum number of events that a concurrent process has at once. A sequential one has one.
+/// The maximum number of events that a concurrent process has at once. A sequential one has at most one, also if that
+/// is in its queue.
 pub(super) const EVENTS_AT_ONCE: usize = 64;
 
 /// The queue of one module.
 #[derive(Default)]
 pub(super) struct EventQueue {
-    /// The events that no process has, in the order in which they are sent.
+    /// The events that no process has, in the order in which they are sent. An event that no process takes now is
+    /// passed over.
     waiting: VecDeque<QueuedEvent>,
-    /// The number of events that were dropped since the host started, or whose process ended before it had handled them.
+    /// The number of events that were dropped since the host started, or were not durable and lost with their process.
+    /// An event that its handler has answered with an error, or not in time, is not among them.
     pub(super) dropped: u64,
-    /// The value of `dropped` when dropping was last logged.
+    /// The value of `dropped` when [`ModuleRouter::take_event`] last logged it; 0 before that.
     logged: u64,
     /// Whether a thread is in [`ModuleRouter::pump`].
     is_pumping: bool,
@@ -38,6 +43,7 @@ pub(super) struct EventQueue {
     waits_for_room: bool,
 }
 
+/// An event in the queue, or a copy of a durable one that a process has.
 struct QueuedEvent {
     topic: Arc<ModuleTopic>,
     /// The event, with the deadline until which it has to be handled.
@@ -50,7 +56,8 @@ struct QueuedEvent {
 enum NextEvent {
     /// Sends this event, which is no longer in the queue, to this process.
     Send(Arc<Connection>, QueuedEvent),
-    /// Ends: no process can take any of the events now.
+    /// Ends. No process takes any of the topics now, or the process that is next has its limit of events or too much to
+    /// read. Other processes do not get the event meanwhile.
     Wait,
 }
 
@@ -62,8 +69,9 @@ impl EventQueue {
 }
 
 impl ModuleRouter {
-    /// Takes an event from the bus. Queues it, with the call timeout for waiting and handling together; or drops it, if too many or too
-    /// large events wait, or no process of the module runs or will be started.
+    /// Takes an event from the bus. Queues it, with the call timeout for waiting and handling together; or drops it, if
+    /// [`MAX_EVENTS`] wait, the module's memory is used up, or all replicas have stopped or failed. Then sends what can
+    /// be sent. Does not wait.
     pub(super) fn take_event(&self, topic: &Arc<ModuleTopic>, envelope: &Envelope<'_>, batch: &mut WriteBatch) {
         let is_gone = self.replicas().iter().all(|replica| replica.state().is_final());
         let complaint = {
@@ -94,13 +102,15 @@ impl ModuleRouter {
         self.pump(batch);
     }
 
-    /// Puts an event that was not sent to a process back to the front of the queue, even if the queue or its memory is full.
+    /// Puts an event that was not sent to a process back to the front of the queue, even if the queue or its memory is
+    /// full. It keeps its deadline. The caller has to [`pump`](Self::pump) then.
     pub(super) fn put_back(&self, topic: Arc<ModuleTopic>, envelope: Envelope<'static>) {
         let memory = self.waiting.overdraw(envelope.bytes());
         lock(&self.events).waiting.push_front(QueuedEvent { topic, envelope, _memory: memory });
     }
 
-    /// Drops, counts and logs the queued events for whose topic `is_dropped` returns true. `why` is the reason, for the log.
+    /// Drops, counts and logs the queued events for whose topic `is_dropped` returns true. `why` is the reason, for the
+    /// log.
     pub(super) fn drop_events(&self, why: &str, is_dropped: impl Fn(&str) -> bool) {
         let dropped = {
             let mut queue = lock(&self.events);
@@ -116,8 +126,8 @@ impl ModuleRouter {
         }
     }
 
-    /// Sends queued events for as long as a process takes one. If another call of this is under way, perhaps further up in the same call
-    /// stack, this returns at once, and the other call goes through the queue once more.
+    /// Sends queued events for as long as a process takes one. If another call of this is under way, perhaps further up
+    /// in the same call stack, this returns at once, and the other call goes through the queue once more.
     pub(super) fn pump(&self, batch: &mut WriteBatch) {
         {
             let mut queue = lock(&self.events);
@@ -139,8 +149,9 @@ impl ModuleRouter {
         }
     }
 
-    /// Removes the first event in the queue that a process can take now. If the process with the fewest requests has too much to read, a
-    /// task calls [`pump`](Self::pump) when it has read enough.
+    /// Removes the first event in the queue whose topic a ready process takes, for the process with the fewest
+    /// requests. That one has to have room: if it has its limit of events, its next reply to an event calls
+    /// [`pump`](Self::pump); if it has too much to read, a task does when it has read enough.
     fn next_event(&self) -> NextEvent {
         let mut queue = lock(&self.events);
         // An event that no process takes keeps its place, and does not hold up events of other topics.
@@ -177,7 +188,7 @@ impl ModuleRouter {
         queue.waiting.remove(index).map_or(NextEvent::Wait, |event| NextEvent::Send(connection, event))
     }
 
-    /// Sends an event to a process. If that takes no more requests, the event goes back into the queue.
+    /// Sends an event to a process. If that takes no more requests, the event goes back to the front of the queue.
     fn send_event(&self, connection: &Arc<Connection>, event: QueuedEvent, batch: &mut WriteBatch) {
         let topic = Arc::clone(&event.topic);
         // A copy of a durable event is kept until the event was handled.
@@ -196,8 +207,9 @@ impl ModuleRouter {
         }
     }
 
-    /// The `ReplyTo` of an event. When the event was handled or is lost, it lowers `events`, the number of events that the process has,
-    /// and sends the next ones. If the event is lost, `kept` goes back to the front of the queue; without it the event counts as dropped.
+    /// The `ReplyTo` of an event. When the event has ended in any way, it lowers `events`, the number of events that
+    /// the process has, and sends the next ones. If the event is lost, `kept` goes back to the front of the queue,
+    /// however often that happens; without it the event counts as dropped.
     fn event_reply(
         &self,
         topic: Arc<ModuleTopic>,

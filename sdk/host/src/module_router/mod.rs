@@ -1,6 +1,7 @@
-//! A module in its host: its replicas, which of them gets a call or an event, and what waits until a replica can take it. `calls`
-//! routes calls, `parked` has those that wait for a replica, `event_queue` the events; `replicas` has the replicas, and `topics` what
-//! the bus knows of the module.
+//! A module in its host: its replicas, which of them gets a call or an event, and what waits until a replica can take
+//! it. `calls` routes calls, `parked` has those that wait for a replica, `event_queue` the events; `replicas` has the
+//! replicas, and `topics` what the bus knows of the module. The router starts and ends no process: the `supervisor`
+//! does.
 //!
 //! A call on its way through the host:
 //!
@@ -11,7 +12,7 @@
 //!                                        route: an idempotent call keeps a copy, to try again
 //!                                          │
 //!                                          v
-//!  ┌───────────────────────────────────> dispatch ──> refused: deadline passed, or it would wait for itself
+//!  ┌───────────────────────────────────> dispatch ──> ended: deadline passed, cancelled, or would wait for itself
 //!  │                                       │
 //!  │ a replica is ready,                   ├── no replica is ready ──> Parked ──> refused: its deadline passes,
 //!  │ or none will be                       │                            │      too many wait, or no replica comes
@@ -21,7 +22,7 @@
 //!  └───────────────────────────────────────┤
 //!                                          │ result
 //!                                          v
-//!                                        lost and idempotent ──> route again, up to 3 attempts
+//!                                        lost and idempotent ──> route again, at most 3 attempts
 //!                                          │ otherwise
 //!                                          v
 //!                                        ReplyTo::send, to the caller
@@ -62,17 +63,20 @@ pub(crate) use replicas::StartPermit;
 use topics::Topics;
 pub(crate) use topics::Unregistered;
 
-/// The memory, in bytes, that everything that waits for a module may take: parked and queued calls, copies of idempotent ones, events,
-/// and what its processes have not read. Beyond it, calls are refused with `RESOURCE_EXHAUSTED`, and events are dropped.
+/// The most memory, in bytes, for everything that waits for a module: parked and queued calls, copies of idempotent
+/// ones, events, and what its processes have not read. Beyond it, calls are refused with `RESOURCE_EXHAUSTED`, and
+/// events are dropped.
 const MAX_WAITING_BYTES: usize = 48 * 1024 * 1024;
 
-/// A module in its host. The host makes one for each module when it starts, and keeps it until it ends.
+/// A module in its host. The host makes one for each module when it starts, and keeps it until it ends; a restart by
+/// hand changes its releases and replicas. The bus calls it for each call and event; it never blocks the bus's thread
+/// to wait for a process.
 pub(crate) struct ModuleRouter {
+    /// This router, for callbacks and tasks that must not keep it alive.
     this: Weak<Self>,
     /// The module's name.
     name: Arc<str>,
-    /// The timeout of a call that a module makes for a request, if neither the call, that request nor the service has one; and the time
-    /// that an event has in all. Other calls have no default timeout.
+    /// See [`Settings::call_timeout`](crate::Settings::call_timeout).
     call_timeout: Duration,
     logs: Logs,
     call_log: CallLog,
@@ -82,14 +86,15 @@ pub(crate) struct ModuleRouter {
     topics: Mutex<Topics>,
     replicas: Mutex<Replicas>,
     serving: RwLock<Serving>,
-    /// The index at which the next search for the replica with the least to do begins, so that replicas with equal loads take turns.
+    /// Where the next search for the process with the fewest requests begins, so that processes with equally many take
+    /// turns: an index into `Serving::ready`, modulo its length.
     next_start: AtomicUsize,
     /// See [`MAX_WAITING_BYTES`].
     waiting: Arc<Budget>,
-    /// The calls that wait until a replica is ready, in no certain order.
+    /// The calls that wait until a replica is ready, in the order in which they were parked.
     parked: Mutex<ParkedCalls>,
     events: Mutex<EventQueue>,
-    /// Locked during a restart, so that there is one at a time.
+    /// Locked during a restart by hand, so that there is one at a time.
     pub(crate) restarting: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -99,20 +104,23 @@ struct Serving {
     release: Arc<Release>,
     /// The processes that have become ready and were not told to end. Each may say that it is not ready now.
     ready: Vec<Ready>,
-    /// Whether a restart is between [`ModuleRouter::connect`] and [`ModuleRouter::disconnect`].
+    /// Whether the first start or a restart by hand is between [`ModuleRouter::connect`] and
+    /// [`ModuleRouter::disconnect`].
     is_changing: bool,
-    /// Whether the replicas may be of different releases, so that each process has to be asked whether its release takes a topic.
+    /// Whether the replicas may be of different releases, so that the search for a process has to look whether its
+    /// release takes the topic.
     is_mixed: bool,
 }
 
-/// A process that takes calls and events of the topics of its release.
+/// A process that has become ready. It takes calls and events of the topics of its release.
 struct Ready {
     connection: Arc<Connection>,
     release: Arc<Release>,
 }
 
 impl ModuleRouter {
-    /// Makes a module without replicas, whose topics are not registered. `failures` receives the reason when a replica has failed.
+    /// Makes a module without replicas, whose topics are not registered: [`connect`](Self::connect) registers them.
+    /// `failures` receives a sentence when a replica has failed for good.
     pub(crate) fn new(
         release: Arc<Release>,
         call_timeout: Duration,
@@ -148,7 +156,7 @@ impl ModuleRouter {
         Arc::clone(&self.serving().release)
     }
 
-    /// The budget for what waits for the module: 48 MiB, as a part of the host's budget.
+    /// The budget for what waits for the module: [`MAX_WAITING_BYTES`], as a part of the host's budget.
     pub(crate) fn waiting(&self) -> &Arc<Budget> {
         &self.waiting
     }
@@ -157,6 +165,7 @@ impl ModuleRouter {
         read(&self.serving)
     }
 
+    /// The status of the module and its replicas. Its parts are read one after the other, not at one moment.
     pub(crate) fn status(&self) -> ModuleStatus {
         let release = self.release();
         let topics = lock(&self.topics).all().map(|topic| topic.snapshot()).collect();

@@ -1,5 +1,6 @@
-//! Parked calls, which wait until a replica is ready. They have not been sent to any process, so calls that are not idempotent can
-//! be parked too.
+//! Parked calls, which wait until a replica is ready. They have not been sent to any process, so calls that are not
+//! idempotent can be parked too. Calls that wait for a sequential process that is busy are in that process's queue
+//! instead (`connection/request_table`).
 
 use std::sync::Arc;
 
@@ -20,25 +21,31 @@ use crate::topic::ModuleTopic;
 /// The maximum number of calls that are parked for a module. Further ones are refused with `RESOURCE_EXHAUSTED`.
 pub(super) const MAX_PARKED: usize = 1024;
 
+/// The parked calls of one module.
 #[derive(Default)]
 pub(super) struct ParkedCalls {
     calls: Vec<Parked>,
-    /// The number of the call that was parked last.
+    /// The number of the call that was parked last; 0 before the first. It is what a [`CallHandle`] cancels.
     last: u64,
 }
 
+/// A parked call.
 struct Parked {
+    /// See [`ParkedCalls::last`].
     number: u64,
     envelope: Envelope<'static>,
     topic: Arc<ModuleTopic>,
     reply: ReplyTo,
+    /// When it was parked.
     since: Instant,
+    /// The memory that the call takes while it is parked.
     memory: Reservation,
+    /// `None` if the call has no deadline.
     _timer: Option<Timer>,
 }
 
-/// The task that expires parked calls at the deadline of one of them. It is dropped with that call, which is usually dispatched long
-/// before its deadline.
+/// The task that ends all parked calls whose deadline has passed, at the deadline of one of them. It is aborted with
+/// that call, which is usually dispatched long before its deadline. A call without a deadline has no timer.
 struct Timer(AbortHandle);
 
 impl Drop for Timer {
@@ -48,14 +55,16 @@ impl Drop for Timer {
 }
 
 impl ParkedCalls {
+    /// The number of parked calls.
     pub(super) fn len(&self) -> usize {
         self.calls.len()
     }
 }
 
 impl ModuleRouter {
-    /// Parks a call if a replica that takes its topic is ready soon, or refuses it with `UNAVAILABLE`. Returns the handle for the
-    /// caller.
+    /// Parks a call if a replica that takes its topic [comes](Replica::comes); otherwise refuses it with `UNAVAILABLE`,
+    /// retryable. Beyond [`MAX_PARKED`] or the module's memory it is refused with `RESOURCE_EXHAUSTED`. Returns the
+    /// handle for the caller.
     pub(super) fn park(
         &self,
         envelope: Envelope<'_>,
@@ -105,7 +114,9 @@ impl ModuleRouter {
         location.handle()
     }
 
-    /// Dispatches all parked calls. Those that no replica can take yet are parked again.
+    /// Dispatches all parked calls. Those that no replica can take yet are parked again; those that no replica will
+    /// take, or whose deadline has passed, are refused. Called when a process becomes ready, and when a replica or a
+    /// topic goes.
     pub(super) fn release_parked(&self) {
         let parked = std::mem::take(&mut lock(&self.parked).calls);
         let (now, mut batch) = (Instant::now(), WriteBatch::new());
@@ -116,6 +127,7 @@ impl ModuleRouter {
         }
     }
 
+    /// Ends the parked calls whose deadline has passed with `DEADLINE_EXCEEDED`.
     fn expire_parked(&self) {
         let (now, mut batch) = (Instant::now(), WriteBatch::new());
         let is_over = |parked: &Parked| parked.envelope.deadline.is_some_and(|deadline| deadline <= now);
@@ -132,7 +144,8 @@ impl ModuleRouter {
         self.replicas().iter().any(|replica| replica.comes() && replica.release().takes(topic))
     }
 
-    /// Why no replica takes this topic, for the caller.
+    /// Why no replica takes this topic, as a sentence for the caller. If several reasons hold, the first in the order
+    /// below.
     pub(super) fn why_not(&self, topic: &str) -> String {
         let name = self.name();
         let replicas = self.replicas();

@@ -1,4 +1,5 @@
-//! The replicas of a module: the list of them, and which of their processes take calls and events.
+//! The replicas of a module: the list of them, and which of their processes take calls and events. The supervisor and
+//! the replicas' tasks call what is here; which process gets a call is decided in `calls`.
 
 use std::sync::Arc;
 
@@ -19,11 +20,12 @@ pub(super) struct Replicas {
     list: Vec<Arc<Replica>>,
     /// Whether the host shuts down, so that no replica is added.
     is_closed: bool,
-    /// How often the module was stopped by hand.
+    /// How often the module was stopped by hand since the host started.
     stops: u64,
 }
 
-/// The permit to add replicas to a module. It ends when the module is stopped by hand.
+/// The permit to add replicas to a module. It is void once the module is stopped by hand, so that a restart that is
+/// under way adds none after that.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StartPermit {
     /// How often the module had been stopped when the permit was given.
@@ -36,13 +38,14 @@ impl ModuleRouter {
         lock(&self.replicas).list.clone()
     }
 
-    /// A permit to add replicas until the module is stopped the next time.
+    /// A permit to add replicas until the module is stopped by hand the next time.
     pub(crate) fn start_permit(&self) -> StartPermit {
         StartPermit { stops: lock(&self.replicas).stops }
     }
 
-    /// Adds a replica with the lowest free number, from 1, to the list: directly after `behind`, or, without it, at the end. `None` if
-    /// the host shuts down, or the module was stopped after the permit was given.
+    /// Makes a replica with the lowest free number, from 1, and adds it to the list: directly after `behind`, or,
+    /// without it, at the end. The caller has to run it. `None` if the host shuts down, or the module was stopped after
+    /// the permit was given.
     pub(crate) fn add_replica(
         &self,
         release: &Arc<Release>,
@@ -64,13 +67,14 @@ impl ModuleRouter {
         Some(replica)
     }
 
-    /// Removes a replica that has stopped, from the list. Its number is free then.
+    /// Removes a replica from the list, when it has stopped. Its number is free then.
     pub(crate) fn forget(&self, replica: &Arc<Replica>) {
         lock(&self.replicas).list.retain(|other| !Arc::ptr_eq(other, replica));
         self.update_mixed();
     }
 
-    /// Stops the module until it is restarted by hand. Tells all replicas to end, and returns them, for the caller to wait for.
+    /// Stops the module until it is restarted by hand: tells all replicas to end, and makes all permits void. Does not
+    /// wait; returns the replicas, for the caller to wait for. They stay in the list.
     pub(crate) fn stop(&self) -> Vec<Arc<Replica>> {
         let mut replicas = lock(&self.replicas);
         replicas.stops += 1;
@@ -90,7 +94,8 @@ impl ModuleRouter {
         lock(&self.replicas).is_closed = true;
     }
 
-    /// Kills all processes at once, and drops the topics. Called when the host is dropped.
+    /// Kills all processes at once, and drops the topics. Called when the host is dropped, also after an orderly
+    /// shutdown.
     pub(crate) fn end(&self) {
         self.close();
         for replica in self.replicas() {
@@ -101,8 +106,10 @@ impl ModuleRouter {
         drop(topics);
     }
 
-    /// Sends calls and events to a process from here on. `old` is the replica that it replaces: its process gets no new ones, and what
-    /// is queued for it goes to the new one. Then dispatches what waits for the module.
+    /// Sends calls and events to a process from here on. Its replica's task calls this once, when the process has
+    /// replied to `init` and may take over. `old` is the replica that it replaces: its process gets no new ones, and
+    /// what is queued for it is dispatched again. The module's current release becomes `release`, unless that is an
+    /// older one. Then dispatches what waits for the module.
     pub(crate) fn add(&self, connection: &Arc<Connection>, release: &Arc<Release>, old: Option<&Replica>) {
         let this = self.this.clone();
         let log = LimitedLog::new(self.logs.clone(), Arc::clone(connection.id()), "whether it takes calls");
@@ -139,7 +146,8 @@ impl ModuleRouter {
         self.pump(&mut WriteBatch::new());
     }
 
-    /// Sends no calls and events to a process from here on. What is queued for it goes to another process, or waits for one.
+    /// Sends no calls and events to a process from here on. What is queued for it goes to another process, or waits for
+    /// one; what it was sent stays with it.
     pub(crate) fn remove(&self, connection: &Arc<Connection>) {
         {
             let mut serving = write(&self.serving);
@@ -148,7 +156,7 @@ impl ModuleRouter {
         self.take_back(connection.stop());
     }
 
-    /// Dispatches the calls that a process was not sent, and puts the events back into the queue.
+    /// Dispatches the calls that a process was not sent, and puts the events back to the front of the queue.
     fn take_back(&self, not_asked: Vec<Undelivered>) {
         let (now, mut batch) = (Instant::now(), WriteBatch::new());
         let mut events = Vec::new();
@@ -170,14 +178,15 @@ impl ModuleRouter {
         self.pump(&mut batch);
     }
 
-    /// Refuses the parked calls that no replica will take soon. Called when a replica's process has ended.
+    /// Refuses the parked calls that no replica will take soon. Called when a replica's process has ended or did not
+    /// start.
     pub(crate) fn refuse_parked_in_vain(&self) {
         // Dispatches all of them: those that a replica will take are parked again.
         self.release_parked();
     }
 
-    /// Called when a replica has stopped or failed: refuses the parked calls that no other replica will take soon. Drops the queued
-    /// events if all replicas have stopped or failed.
+    /// Called when a replica has stopped or failed: refuses the parked calls that no other replica will take soon.
+    /// Drops the queued events if all replicas have stopped or failed.
     pub(crate) fn given_up(&self) {
         self.refuse_parked_in_vain();
         if self.replicas().iter().all(|replica| replica.state().is_final()) {
@@ -185,12 +194,14 @@ impl ModuleRouter {
         }
     }
 
-    /// Called when a replica has failed, with a sentence: makes [`Host::failed`](crate::Host::failed) return it.
+    /// Called when a replica has failed for good, with a sentence: makes [`Host::failed`](crate::Host::failed) return
+    /// it.
     pub(crate) fn has_failed(&self, failure: &str) {
         self.failures.send_replace(Some(failure.to_owned()));
     }
 
-    /// Makes a release the module's current one before one of its processes is ready. Does nothing if any process of the module is ready.
+    /// Makes a release the module's current one before one of its processes is ready. Does nothing if any process of
+    /// the module has become ready and was not told to end. Called when a replica that is not ready is replaced.
     pub(crate) fn adopt(&self, release: &Arc<Release>) {
         {
             let mut serving = write(&self.serving);
@@ -203,7 +214,7 @@ impl ModuleRouter {
         self.apply_rules(release);
     }
 
-    /// Sets whether a restart is under way, during which replicas of several releases may run.
+    /// Sets whether a start or restart is under way, during which replicas of several releases may run.
     pub(super) fn set_changing(&self, is_changing: bool) {
         write(&self.serving).is_changing = is_changing;
         self.update_mixed();

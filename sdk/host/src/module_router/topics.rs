@@ -1,4 +1,5 @@
-//! The topics of a module: which are registered at the bus, and the rules and counts of each.
+//! The topics of a module, the services that it provides and the events that it takes: which are registered at the bus,
+//! and the rules and counts of each. Topics that the module calls or publishes are not here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use crate::release::Release;
 use crate::topic::ModuleTopic;
 use crate::topic_kind::TopicKind;
 
-/// All topics that a release of the module has had, by name. A topic that no release has any more stays, for its counts.
+/// All topics that a release of the module has had, by name. A topic that no release has any more stays, for its
+/// counts.
 #[derive(Default)]
 pub(super) struct Topics {
     services: BTreeMap<String, TopicEntry>,
@@ -21,7 +23,7 @@ pub(super) struct Topics {
 struct TopicEntry {
     /// The topic's rules and counts.
     topic: Arc<ModuleTopic>,
-    /// What the bus calls. It is kept, since the bus is given the same one to withdraw the topic.
+    /// What the bus calls. It is kept, since the topic is withdrawn by the same endpoint.
     endpoint: Arc<dyn Endpoint>,
     /// Whether the topic is registered at the bus.
     is_registered: bool,
@@ -47,11 +49,12 @@ impl Endpoint for TopicEndpoint {
 #[derive(Debug)]
 pub(crate) struct Unregistered {
     pub(crate) topic: String,
+    /// [`BusError::AlreadyProvided`] if another module provides it.
     pub(crate) error: BusError,
 }
 
 impl Topics {
-    /// All topics, by name.
+    /// All topics, sorted by name. A service and an event of the same name both come.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<ModuleTopic>> {
         let mut all: Vec<_> = self.services.values().chain(self.events.values()).map(|entry| &entry.topic).collect();
         all.sort_by_key(|topic| topic.name());
@@ -67,13 +70,14 @@ impl Topics {
 }
 
 impl ModuleRouter {
-    /// Registers those topics of a release at the bus that are not registered yet. Their calls wait for the release's first process. From
-    /// here until [`disconnect`](Self::disconnect), each process only gets the topics of its own release. The supervisor calls this before
-    /// it starts replicas of the release.
+    /// Registers those topics of a release at the bus that are not registered yet, and waits for the bus. Calls of a
+    /// new service are parked until a process of the release is ready. From here until
+    /// [`disconnect`](Self::disconnect), each process only gets the topics of its own release. Called before replicas
+    /// of the release are started.
     ///
     /// # Errors
     ///
-    /// The first topic that the bus did not take. Nothing has changed then.
+    /// The first topic that the bus did not take. The topics that this has registered are withdrawn again then.
     pub(crate) async fn connect(&self, release: &Release) -> Result<(), Unregistered> {
         let Some(this) = self.this.upgrade() else { return Ok(()) };
         self.set_changing(true);
@@ -88,7 +92,8 @@ impl ModuleRouter {
         registered
     }
 
-    /// Registers the topics of a release that are not registered yet, and adds each to `added`.
+    /// Registers the topics of a release that are not registered yet, and adds each to `added`. Stops at the first one
+    /// that the bus does not take.
     async fn register(
         self: &Arc<Self>,
         release: &Release,
@@ -127,6 +132,7 @@ impl ModuleRouter {
         (!entry.is_registered).then(|| Arc::clone(&entry.endpoint))
     }
 
+    /// Records whether a topic is registered at the bus. Nothing happens if the module never had it.
     fn set_registered(&self, kind: TopicKind, topic: &str, is_registered: bool) {
         if let Some(entry) = lock(&self.topics).of_kind(kind).get_mut(topic) {
             entry.is_registered = is_registered;
@@ -146,8 +152,9 @@ impl ModuleRouter {
         self.set_registered(kind, topic, false);
     }
 
-    /// Ends a change that [`connect`](Self::connect) has begun. The supervisor calls this when the replicas were replaced. Topics that no
-    /// replica takes any more are withdrawn from the bus, their queued events are dropped, and their parked calls are refused.
+    /// Ends a change that [`connect`](Self::connect) has begun, when the replicas were replaced or that has failed.
+    /// Topics that neither the current release nor a replica takes are withdrawn from the bus, their queued events are
+    /// dropped, and their parked calls are refused.
     pub(crate) async fn disconnect(&self) {
         let (replicas, release) = (self.replicas(), self.release());
         let is_taken =
@@ -170,7 +177,8 @@ impl ModuleRouter {
         self.set_changing(false);
     }
 
-    /// Sets the timeouts of the services, and which are idempotent, from a release's manifest.
+    /// Sets the timeouts of the services, and which are idempotent, from the manifest of the release that becomes the
+    /// current one.
     pub(super) fn apply_rules(&self, release: &Release) {
         let topics = lock(&self.topics);
         for service in &release.manifest().services {
@@ -180,7 +188,8 @@ impl ModuleRouter {
         }
     }
 
-    /// Sets which of the events that the module takes are durable. The manifests of their publishers say so, which the supervisor knows.
+    /// Sets which of the events that the module takes are durable: those for which `is_durable` is true. The manifests
+    /// of their publishers say so, which the supervisor knows.
     pub(crate) fn set_durable(&self, is_durable: &dyn Fn(&str) -> bool) {
         for (name, event) in &lock(&self.topics).events {
             event.topic.set_rules(None, is_durable(name));

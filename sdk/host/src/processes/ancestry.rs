@@ -1,4 +1,5 @@
-//! Which process descends from which, by Linux's `/proc/PID/stat`.
+//! Which process descends from which, by Linux's `/proc/PID/stat`. It goes from a process to its parents; `descendants`
+//! goes the other way.
 
 use std::{fs, io};
 
@@ -14,17 +15,19 @@ pub(crate) struct ProcessStat {
     pub(crate) group: u32,
 }
 
-/// How many processes of a chain of parents are read. A longer chain can only come from process ids that were reused meanwhile.
+/// How many processes of a chain of parents are read at most. A longer chain can only come from process ids that were
+/// reused meanwhile.
 const MAX_ANCESTORS: usize = 10_000;
 /// The errors of a process that can't be seen: it has ended, or belongs to another user.
 const UNSEEN: [Errno; 4] = [Errno::NOENT, Errno::SRCH, Errno::PERM, Errno::ACCESS];
 
-/// The process with this id, its parent, the parent's parent and so on, until one that can't be seen. Empty if the process itself
-/// can't be seen: it has ended, or `/proc` hides other users' processes.
+/// The process with this id first, then its parent, the parent's parent and so on, until one that can't be seen. Empty
+/// if the process itself can't be seen: it has ended, or `/proc` hides other users' processes.
 ///
 /// # Errors
 ///
-/// If `/proc` can't be read for a reason that has nothing to do with the process, such as that no more files can be opened.
+/// If `/proc` can't be read for a reason that has nothing to do with the process, such as that no more files can be
+/// opened.
 pub(crate) fn ancestry(pid: u32) -> io::Result<Vec<ProcessStat>> {
     let mut chain = Vec::new();
     let mut next = pid;
@@ -41,15 +44,16 @@ pub(crate) fn ancestry(pid: u32) -> io::Result<Vec<ProcessStat>> {
     Ok(chain)
 }
 
-/// Whether the process `pid` is `started`, or descends from it. If its parent has ended, the system has given it another parent;
-/// then it is recognized by its process group, unless it has left that too. False if nothing is known of `pid`.
+/// Whether the process `pid` is `started`, descends from it, or it or a parent of it is in the process group `started`.
+/// The group counts because a process whose parent has ended gets another parent. False if nothing is known of `pid`.
 pub(crate) fn descends_from(pid: u32, started: u32) -> bool {
     let is_kin = |process: &ProcessStat| process.pid == started || process.group == started;
     // The first comparison works without `/proc`.
     pid == started || ancestry(pid).is_ok_and(|chain| chain.iter().any(is_kin))
 }
 
-/// Whether `/proc` is mounted, so that [`ancestry`] can work. Opens no file, so that it works in a host that can open no more.
+/// Whether `/proc` is mounted, so that [`ancestry`] can work. Opens no file, so that it works in a host that can open
+/// no more.
 pub(crate) fn is_available() -> bool {
     fs::symlink_metadata("/proc/self/stat").is_ok()
 }
@@ -62,8 +66,8 @@ pub(crate) fn describe(pid: u32) -> String {
     }
 }
 
-/// Parses `PID (NAME) STATE PARENT GROUP …`; `None` if it has another form. The process chooses its name, which may contain
-/// anything, also brackets.
+/// Parses `PID (NAME) STATE PARENT GROUP …`; `None` if it has another form. The process chooses its name, which may
+/// contain anything, also brackets.
 fn parse(pid: u32, stat: &str) -> Option<ProcessStat> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split(' ').skip(1);
@@ -85,8 +89,8 @@ mod tests {
         assert_eq!(parse(7, ""), None);
     }
 
-    /// Starts a shell whose script starts another process and writes its id. That process ends with the shell's stdin. Returns the
-    /// shell and the id.
+    /// Starts a shell whose script starts another process and writes its id. That process ends with the shell's stdin.
+    /// Returns the shell and the id.
     fn shell(script: &str) -> (Child, u32) {
         use std::io::{BufRead as _, BufReader};
         use std::os::unix::process::CommandExt as _;

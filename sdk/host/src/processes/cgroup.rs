@@ -1,10 +1,11 @@
-//! A cgroup (v2) for the processes that a host starts, if the system lets the host make one. A process can't leave its cgroup by
-//! forking, or by changing its group, session or environment; so all of them are found and killed, and their limits hold. Where
-//! cgroups are mounted is read from the mounts of this process, since there are hybrid hierarchies and containers.
+//! A cgroup (v2) for the processes that a host starts, if the system lets the host make one. A process can't leave its
+//! cgroup by forking, or by changing its group, session or environment; so all of them are found and killed, and their
+//! limits hold. Where cgroups are mounted is read from the mounts of this process, since there are hybrid hierarchies
+//! and containers. Errors are reasons for people: `host_resources` goes on without a cgroup, or without the limit.
 //!
-//! A cgroup distributes a controller, such as `cpu`, to its children only if no process is in the cgroup itself. Therefore, if a
-//! manifest has a `cpu` limit, the host moves itself and what it has started into a child of its cgroup. It moves no other
-//! process:
+//! A cgroup distributes a controller, such as `cpu`, to its children only if no process is in the cgroup itself.
+//! Therefore, if a manifest has a `cpu` limit, the host moves itself and what it has started into a child of its
+//! cgroup. It moves no other process:
 //!
 //! ```text
 //! own                 the cgroup in which the host was started; distributes `cpu`
@@ -29,7 +30,8 @@ const PERIOD: u32 = 100_000;
 /// How often [`vacate`] moves the processes that it finds: further ones may have been started meanwhile.
 const ROUNDS: usize = 20;
 
-/// A cgroup that a host has made. When this is dropped, the cgroup and its children are removed, unless a process is still in them.
+/// A cgroup that a host has made. When this is dropped, the cgroup and its children are removed, unless a process is
+/// still in them.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     /// Its directory, below the place where cgroups are mounted.
@@ -37,7 +39,7 @@ pub(crate) struct Cgroup {
 }
 
 impl Cgroup {
-    /// Makes a child of the cgroup in which this process was started.
+    /// Makes the child `name` of the cgroup in which this process was started. Called once for each host.
     ///
     /// # Errors
     ///
@@ -51,12 +53,12 @@ impl Cgroup {
         Self::create_in(own.parent().filter(|_| moved).unwrap_or(&own), name)
     }
 
-    /// Makes a child of this cgroup. The error is a reason, for people.
+    /// Makes the child `name` of this cgroup, for one process of a module. The error is a reason, for people.
     pub(crate) fn part(&self, name: &str) -> Result<Self, String> {
         Self::create_in(&self.dir, name)
     }
 
-    /// The cgroup at `dir`, which a host has made that was killed.
+    /// The cgroup at `dir`, of a host that was killed. For the guard, which kills and removes it.
     pub(crate) fn left(dir: PathBuf) -> Self {
         Self { dir }
     }
@@ -72,22 +74,26 @@ impl Cgroup {
         Ok(cgroup)
     }
 
+    /// Its directory in the file system.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Moves a process into this cgroup. Processes that it starts afterwards are in the cgroup too.
+    /// Moves a process into this cgroup. Processes that it starts afterwards are in the cgroup too; those that it has
+    /// started before are not.
     pub(crate) fn add(&self, pid: Pid) -> Result<(), String> {
         write(&self.dir.join("cgroup.procs"), &pid.as_raw_nonzero().to_string())
     }
 
-    /// Limits the processes of this cgroup together to this many processors: 1.5 is one and a half. Less than 0.01 counts as 0.01.
+    /// Limits the processes of this cgroup together to this many processors: 1.5 is one and a half. Less than 0.01
+    /// counts as 0.01. Fails unless the parent [shares out](Self::share_out) `cpu`.
     pub(crate) fn limit_cpu(&self, cpu: f64) -> Result<(), String> {
         write(&self.dir.join("cpu.max"), &quota(cpu))
     }
 
-    /// Distributes a controller from the parent cgroup to this one, and from this one to its children. If need be, this first moves
-    /// the host (the process `host`) and what it has started from the parent cgroup into the child `ixt-host` of that.
+    /// Distributes a controller from the parent cgroup to this one, and from this one to its children. If need be, this
+    /// first moves the host (the process `host`) and what it has started from the parent cgroup into the child
+    /// `ixt-host` of that. Does nothing if this cgroup distributes the controller already.
     ///
     /// # Errors
     ///
@@ -113,7 +119,7 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Whether a process is in this cgroup or in a child of it.
+    /// Whether a process is in this cgroup or in a child of it. False if that can't be read.
     pub(crate) fn is_populated(&self) -> bool {
         fs::read_to_string(self.dir.join("cgroup.events"))
             .is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
@@ -125,7 +131,8 @@ impl Cgroup {
         dirs.flat_map(|dir| listed(&dir).into_iter().filter_map(Pid::from_raw).collect::<Vec<_>>()).collect()
     }
 
-    /// Kills all processes in this cgroup and in its children, also those that are being forked.
+    /// Kills all processes in this cgroup and in its children, also those that are being forked. Does not wait for
+    /// their end, and ignores errors.
     pub(crate) fn kill(&self) {
         let _ = fs::write(self.dir.join("cgroup.kill"), "1");
     }
@@ -166,8 +173,8 @@ fn write(file: &Path, text: &str) -> Result<(), String> {
     fs::write(file, text).map_err(|error| format!("can't write {text:?} to {}: {error}", file.display()))
 }
 
-/// Whether systemd has delegated this cgroup, or does not run. Only the superuser has to look: an ordinary user can only write to a
-/// cgroup that was delegated, so that this is true.
+/// Whether systemd has delegated this cgroup, or does not run. Only the superuser has to look: an ordinary user can
+/// only write to a cgroup that was delegated, so that this is true.
 fn is_delegated(dir: &Path) -> bool {
     let marked = |dir: &Path| {
         ["trusted.delegate", "user.delegate"].into_iter().any(|name| {
@@ -178,7 +185,8 @@ fn is_delegated(dir: &Path) -> bool {
     !geteuid().is_root() || !Path::new("/run/systemd/system").exists() || dir.ancestors().any(marked)
 }
 
-/// Moves a host and what it has started from its cgroup `own` into the child `ixt-host` of that, until `own` itself has no process.
+/// Moves a host and what it has started from its cgroup `own` into the child `ixt-host` of that, until `own` itself has
+/// no process.
 ///
 /// # Errors
 ///
@@ -219,16 +227,16 @@ fn vacate(own: &Path, host: Pid) -> Result<(), String> {
     Err(format!("the host can't leave its cgroup {}", own.display()))
 }
 
-/// The content of `cpu.max` for this many processors: microseconds of processor time, and the period. The system demands at least
-/// 1,000 µs.
+/// The content of `cpu.max` for this many processors: microseconds of processor time, and the period. The system
+/// demands at least 1,000 µs.
 fn quota(cpu: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within what the system takes")]
     let micros = (cpu * f64::from(PERIOD)).round().clamp(1_000.0, 1e12) as u64;
     format!("{micros} {PERIOD}")
 }
 
-/// The directory of this process's own cgroup, from the texts of `/proc/self/mountinfo` and `/proc/self/cgroup`. `None` if it is not
-/// in a cgroup v2, or the cgroup is outside of what is mounted.
+/// The directory of this process's own cgroup, from the texts of `/proc/self/mountinfo` and `/proc/self/cgroup`. `None`
+/// if it is not in a cgroup v2, or the cgroup is outside of what is mounted.
 fn place(mounts: &str, own: &str) -> Option<PathBuf> {
     let own = own.lines().find_map(|line| line.strip_prefix("0::"))?;
     mounts.lines().find_map(|line| {

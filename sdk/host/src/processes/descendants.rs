@@ -1,6 +1,6 @@
-//! The descendants of a process, also those whose parent has ended. They are found by their process group, by two variables in
-//! their environment (the marks), and by their cgroup if there is one. A process inherits all three from its parent. It can leave
-//! the first two on purpose, but not the cgroup.
+//! The descendants of a process, also those whose parent has ended. They are found by their process group, by variables
+//! in their environment (the marks), and by their cgroup if there is one. A process inherits all three from its parent.
+//! It can change the first two itself; it leaves the cgroup only if it may write to another one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,17 +18,17 @@ pub(crate) const HOST_ID: &str = "IXT_HOST_ID";
 /// The environment variable with the id of the module's process (`name:version/instance-NNN`), which each of these has.
 pub(crate) const MODULE_ID: &str = "IXT_MODULE_ID";
 
-/// How often [`Descendants::kill`] looks for processes: one may have forked meanwhile.
+/// How often [`Descendants::kill`] looks for processes at most: one may have forked meanwhile.
 const ROUNDS: usize = 20;
 
-/// The descendants of one process of a module, or of a whole host: all processes that one of the fields describes. The default
-/// describes none.
+/// The descendants of one process of a module, or of a whole host: all processes that one of the fields describes. The
+/// default describes none. The methods read `/proc` and the cgroup, and block while they do.
 #[derive(Debug, Default)]
 pub(crate) struct Descendants {
     /// Process groups, by their ids.
     pub(crate) groups: Vec<Pid>,
-    /// `NAME=value` entries of the environment. A process is a descendant if it has all of them; if this is empty, no process is
-    /// found by it.
+    /// `NAME=value` entries of the environment. A process is a descendant if its environment at its start had all of
+    /// them; if this is empty, no process is found by it.
     pub(crate) marks: Vec<String>,
     /// The cgroup of the descendants. `None` if the host could not make one.
     pub(crate) cgroup: Option<Cgroup>,
@@ -40,14 +40,15 @@ pub(crate) fn host_mark(id: &str) -> String {
 }
 
 impl Descendants {
-    /// Whether any descendant is left.
+    /// Whether any descendant is left. Forgets the process groups that have ended.
     pub(crate) fn any_left(&mut self) -> bool {
         // A group that has ended is not looked at again, since its id may be reused.
         self.groups.retain(|group| test_kill_process_group(*group).is_ok());
         !self.groups.is_empty() || self.cgroup.as_ref().is_some_and(Cgroup::is_populated) || !self.marked().is_empty()
     }
 
-    /// Sends a signal to all descendants.
+    /// Sends a signal to all descendants that are there now. One that can't be signalled, since it runs as another
+    /// user, is left out.
     pub(crate) fn signal(&self, signal: Signal) {
         for group in &self.groups {
             // Fails if nothing is left in the group, which is fine.
@@ -67,7 +68,8 @@ impl Descendants {
         }
     }
 
-    /// Kills all descendants, and those that they start meanwhile. Forgets the process groups.
+    /// Kills all descendants by SIGKILL, and those that they start meanwhile. Forgets the process groups. Does not wait
+    /// until they have been reaped.
     pub(crate) fn kill(&mut self) {
         for _ in 0..ROUNDS {
             if let Some(cgroup) = &self.cgroup {
@@ -82,7 +84,8 @@ impl Descendants {
         self.groups.clear();
     }
 
-    /// The processes of this user with all marks in their environment; for the superuser, those of all users. Not this process.
+    /// The processes of this user with all marks in their environment; for the superuser, those of all users. Not this
+    /// process.
     fn marked(&self) -> Vec<Pid> {
         if self.marks.is_empty() {
             return Vec::new();
@@ -97,7 +100,8 @@ impl Descendants {
         pids.filter(|pid| *pid != own && self.is_marked(*pid)).collect()
     }
 
-    /// Whether a process has all marks in its environment. False if that can't be read: the process has ended, or is of another user.
+    /// Whether a process has all marks in its environment. False if that can't be read: the process has ended, or is of
+    /// another user.
     fn is_marked(&self, pid: Pid) -> bool {
         let Ok(environment) = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())) else { return false };
         let stands_there = |mark: &String| environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes());
@@ -105,8 +109,8 @@ impl Descendants {
     }
 }
 
-/// Sends a signal to a process if `is_it` is true. `is_it` is called when the pidfd is open, so that the process id can't be reused
-/// between the check and the signal.
+/// Sends a signal to a process if `is_it` is true. `is_it` is called when the pidfd is open, so that the process id
+/// can't be reused between the check and the signal.
 fn send(pid: Pid, signal: Signal, is_it: impl Fn() -> bool) {
     if let Ok(process) = pidfd_open(pid, PidfdFlags::empty())
         && is_it()

@@ -1,4 +1,5 @@
-//! A process group that is killed when its owner is dropped.
+//! A process group that is killed when its owner is dropped, for a build. It does not find descendants that have left
+//! the group: for a module's process there is `descendants`.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
@@ -8,12 +9,13 @@ use tokio::process::Child;
 pub(crate) struct ProcessGroup(Option<Pid>);
 
 impl ProcessGroup {
-    /// The group of a process that was started with `process_group(0)`: its id is that of the process.
+    /// The group of a process that was started with `process_group(0)`: its id is that of the process. Empty if the
+    /// process was waited for already.
     pub(crate) fn of(leader: &Child) -> Self {
         Self(pid_of(leader))
     }
 
-    /// Kills what is left of the group. Later calls do nothing, since the id may be reused by then.
+    /// Kills what is left of the group by SIGKILL. Later calls do nothing, since the id may be reused by then.
     pub(crate) fn end(&mut self) {
         if let Some(group) = self.0.take() {
             // Fails if nothing is left in the group, which is the aim.

@@ -1,8 +1,8 @@
-//! The children of the host's process: those that this crate has started and waits for, and, if the host adopts orphans, the
-//! others, which are reaped here.
+//! The children of the host's process: those that this crate has started and waits for, and, if the host adopts
+//! orphans, the others, which are reaped here.
 //!
-//! Nothing in this crate waits for *any* child (`waitpid(-1)`): that could take the exit status of a child for which other code
-//! waits.
+//! Nothing in this crate waits for *any* child (`waitpid(-1)`): that could take the exit status of a child for which
+//! other code waits.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
@@ -15,15 +15,16 @@ use tokio::task::AbortHandle;
 
 use crate::lock::lock;
 
-/// The children that this crate has started and waits for. It is a static, since children belong to the process, which may have
-/// several hosts.
+/// The children that this crate has started and waits for. It is a static, since children belong to the process, which
+/// may have several hosts.
 static OWN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
 fn own() -> MutexGuard<'static, BTreeSet<u32>> {
     lock(&OWN)
 }
 
-/// Starts a process. The caller has to wait for it, and then to call [`reaped`].
+/// Starts a process. The caller has to wait for it, and then to call [`reaped`]. Every child of this crate is started
+/// here: another one would be taken for an orphan.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     // Under the lock, so that a child that ends at once is not mistaken for an orphan.
     let mut own = own();
@@ -32,18 +33,20 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     Ok(child)
 }
 
-/// To be called once for each process from [`spawn`], when it was waited for.
+/// To be called once for each process from [`spawn`], when it was waited for: its id may be reused from then on.
 pub(crate) fn reaped(pid: u32) {
     own().remove(&pid);
 }
 
-/// Adopts orphans: descendants of this process whose parent has ended become its children, and are reaped when they end. It stops
-/// when this is dropped.
+/// Adopts orphans: descendants of this process whose parent has ended become its children, and are reaped when they
+/// end. This stops when it is dropped, for all hosts in this process. Made if
+/// [`Settings::adopts_orphans`](crate::Settings::adopts_orphans) is set.
 #[derive(Debug)]
 pub(crate) struct Reaper(AbortHandle);
 
 impl Reaper {
-    /// Makes this process a child subreaper, and starts the task that reaps orphans.
+    /// Makes this process a child subreaper, and starts the task that reaps orphans. To be called within a tokio
+    /// runtime. The error is the system's.
     pub(crate) fn start() -> io::Result<Self> {
         let mut ended = signal(SignalKind::child())?;
         set_child_subreaper(Some(getpid()))?;
@@ -82,7 +85,7 @@ pub(crate) fn orphans() -> Vec<Pid> {
     given().filter(|pid| !own.contains(&pid.as_raw_nonzero().get().unsigned_abs()) && !is_zombie(*pid)).collect()
 }
 
-/// All children of this process, of all of its threads.
+/// All children of this process, of all of its threads, own ones and orphans.
 fn given() -> impl Iterator<Item = Pid> {
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     threads.flat_map(|thread| {

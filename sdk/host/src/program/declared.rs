@@ -1,4 +1,5 @@
-//! The program of a module as its manifest declares it.
+//! The program of a module as its manifest declares it, in `[artifacts.process]`. Which program cargo builds is decided
+//! in `build/`.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -10,14 +11,15 @@ use crate::program::file_check::FileCheck;
 use crate::program::pinned::PinnedFile;
 
 impl Module {
-    /// The program that `[artifacts.process]` names, with its arguments. Its file is checked here against `sha256` and `size_bytes`, if
-    /// the manifest has them, and again before each start. `None` if the manifest has no `path` there: then cargo has to build the
-    /// package in the module's directory.
+    /// The program that `[artifacts.process]` names, with its arguments. Its file must exist. It is checked here
+    /// against `sha256` and `size_bytes`, if the manifest has them, and again before each start. `None` if the manifest
+    /// has no `path` there: then cargo has to build the package in the module's directory.
     ///
     /// # Errors
     ///
-    /// [`Nothing`](ProgramError::Nothing) without a `path` and without a `Cargo.toml`, [`Unreadable`](ProgramError::Unreadable),
-    /// [`Different`](ProgramError::Different), and [`Outside`](ProgramError::Outside).
+    /// [`Nothing`](ProgramError::Nothing) without a `path` and without a `Cargo.toml`,
+    /// [`Unreadable`](ProgramError::Unreadable), [`Different`](ProgramError::Different), and
+    /// [`Outside`](ProgramError::Outside).
     pub(crate) async fn declared_program(&self) -> Result<Option<Program>, ProgramError> {
         let process = &self.manifest().process;
         let Some(path) = &process.path else {
@@ -50,8 +52,9 @@ impl Module {
         let mut outside = Vec::from_iter(is_outside.then_some(real));
         let program = match &process.interpreter {
             None => Program::new(file),
-            // An interpreter with a slash is relative to the module's directory; others are looked up on the PATH. Links are not
-            // resolved: the interpreter may depend on the path by which it is called, as in a virtual environment of Python.
+            // An interpreter with a slash is relative to the module's directory; others are looked up on the PATH.
+            // Links are not resolved: the interpreter may depend on the path by which it is called, as in a virtual
+            // environment of Python.
             Some(interpreter) => {
                 let interpreter = if interpreter.contains('/') {
                     Program::new(self.dir().join(interpreter))
@@ -65,7 +68,8 @@ impl Module {
         if let Some(interpreter) = &process.interpreter
             && interpreter.contains('/')
             && Path::new(interpreter).is_relative()
-            // The interpreter of a virtual environment is a link to a file outside of it: what counts is where the link is.
+            // The interpreter of a virtual environment is a link to a file outside of it: what counts is where the link
+            // is.
             && let Some(place) = program.path().parent().and_then(|place| fs::canonicalize(place).ok())
             && !place.starts_with(&dir)
         {
@@ -74,8 +78,8 @@ impl Module {
         Ok(Some(Program { check, outside, ..program }))
     }
 
-    /// The program at `path` that cargo has built, with the arguments of `[artifacts.process]`. The file is kept open, so that this
-    /// program can be started even after another build.
+    /// The program at `path` that cargo has built, with the arguments of `[artifacts.process]`. The file is kept open,
+    /// so that this program can be started even after another build.
     pub(crate) fn built_program(&self, path: PathBuf) -> Program {
         let pinned = PinnedFile::new(&path);
         let program = Program { pinned, ..Program::new(path) };

@@ -1,5 +1,6 @@
-//! The environment of a module's processes: a base that every program needs, what the manifest asks for, and what the host's
-//! configuration sets. Nothing else of the host's environment is passed on, since a variable may hold another module's secret.
+//! The environment of a module's processes: a base that every program needs, what the manifest asks for, and what the
+//! host's configuration sets. Nothing else of the host's environment is passed on, since a variable may hold another
+//! module's secret. The environment of builds is made in `build/cargo.rs`.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -7,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use ixt_manifest::Env;
 use ixt_manifest::language::reserved_variable;
 
-/// The variables of the host's environment that each module gets, in addition to `LC_*`.
+/// The variables of the host's environment that each module gets if they are set there, in addition to `LC_*`.
 const BASE: [&str; 10] = [
     "PATH",
     "HOME",
@@ -23,9 +24,10 @@ const BASE: [&str; 10] = [
     "IXT_MAX_CONCURRENCY",
 ];
 
-/// The variables of a process: those of `host`, the host's environment, that are passed on; those that its manifest sets; and
-/// `configured`, those of the host's configuration. If several of these set the same variable, the last one counts. Reserved
-/// variables (see [`reserved_variable`]) are left out, and `PYTHONUNBUFFERED=1` is added unless the variable is set.
+/// The variables of a process, from three sources, of which a later one wins: what is passed on of `host` (the host's
+/// environment), what the manifest sets, and `configured` (what [`Program::env`](super::Program::env) sets). Reserved
+/// variables (see [`reserved_variable`]) are left out: the caller adds those that the host itself sets.
+/// `PYTHONUNBUFFERED=1` is added unless the variable is set.
 pub(crate) fn environment(
     host: impl Iterator<Item = (OsString, OsString)>,
     manifest: &Env,
@@ -39,7 +41,8 @@ pub(crate) fn environment(
     let set = manifest.set.iter().map(|variable| (variable.name.as_str().into(), variable.value.as_str().into()));
     let configured = configured.iter().map(|(name, value)| (name.clone(), value.clone()));
     let mut variables: BTreeMap<_, _> = passed.chain(set).chain(configured).collect();
-    // A module that had them could speak to the service manager for its host, or pass for another module.
+    // With `NOTIFY_SOCKET` a module could speak to the service manager for its host, with `IXT_MODULE_ID` its processes
+    // could pass for those of another module.
     variables.retain(|name, _| name.to_str().and_then(reserved_variable).is_none());
     // Otherwise Python buffers what it prints into a pipe, and the buffer is lost when the process is killed.
     variables.entry("PYTHONUNBUFFERED".into()).or_insert_with(|| "1".into());
@@ -57,8 +60,8 @@ mod tests {
         Manifest::parse(&Source::new("manifest.toml", text)).unwrap()
     }
 
-    /// The names of a process's variables, if the host has the variables `host`, the manifest ends with the text `pass`, and the
-    /// configuration sets the variables `set`.
+    /// The names of a process's variables, if the host has the variables `host`, the manifest ends with the text
+    /// `pass`, and the configuration sets the variables `set`.
     fn names(host: &[&str], pass: &str, set: &[&str]) -> Vec<String> {
         let manifest = manifest(pass);
         let variables = |names: &[&str]| names.iter().map(|name| (name.into(), "x".into())).collect::<BTreeMap<_, _>>();

@@ -1,4 +1,5 @@
-//! The errors of finding, checking and building a module's program.
+//! The errors of finding, checking and building a module's program. Why a process did not start is a
+//! [`StartError`](crate::StartError), which may have one of these.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
@@ -6,36 +7,37 @@ use std::{fmt, io};
 use ixt_manifest::closest;
 use ixt_manifest::text::harmless;
 
-/// Why a module has no program to start.
+/// Why a module has no program to start, or why its file was refused before a start.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProgramError {
     /// Cargo could not build the program, or it is not clear which program is meant.
     Build(BuildError),
-    /// The module's directory has no `Cargo.toml`, and its manifest no `path` in `[artifacts.process]`.
+    /// The module's manifest has no `path` in `[artifacts.process]`, and its directory no `Cargo.toml` to build a
+    /// program.
     Nothing {
         /// The module's directory.
         dir: PathBuf,
     },
-    /// A file of `[artifacts.process]` does not exist or can't be read.
+    /// The file of `[artifacts.process]` does not exist, can't be read, or is a directory.
     Unreadable {
         /// The path of the file.
         path: PathBuf,
-        /// The system's error.
+        /// The system's error, or a sentence of the host.
         error: io::Error,
     },
     /// The file is not the one that the manifest's `sha256` or `size_bytes` describes.
     Different {
         /// The file that was checked: the program, or, with an `interpreter`, the script.
         path: PathBuf,
-        /// A sentence with the key of `[artifacts.process]`, its value, and what was found.
+        /// A clause with what was found, the key of `[artifacts.process]` and its value.
         found: String,
     },
     /// The manifest has a `sha256` for a file outside of the module's directory.
     Outside {
         /// The file, with links resolved.
         path: PathBuf,
-        /// The module's directory.
+        /// The module's directory, with links resolved.
         dir: PathBuf,
     },
 }
@@ -81,27 +83,28 @@ pub enum BuildError {
         /// The `Cargo.toml`.
         path: PathBuf,
     },
-    /// Cargo could not be run, or its output could not be read.
+    /// Cargo could not be started, or its output could not be read.
     NoCargo {
         /// The system's error.
         error: io::Error,
     },
-    /// Cargo has failed. It has written the reason to the [`BuildOutput`](crate::BuildOutput).
+    /// Cargo ran and has failed. Its output with the reason went to the [`BuildOutput`](crate::BuildOutput).
     Failed {
         /// The `Cargo.toml` of each package that was to be built.
         paths: Vec<PathBuf>,
     },
-    /// The package has no program, or several, and neither [`Build::bin`](crate::Build::bin) nor `default-run` nor the package's name
-    /// says which one is meant.
+    /// The package has no program, or several, and neither [`Build::bin`](crate::Build::bin) nor `default-run` nor the
+    /// package's name says which one is meant.
     NotOneProgram {
         /// The package's `Cargo.toml`.
         path: PathBuf,
-        /// The names of its programs, sorted.
+        /// The names of its programs, sorted. Empty if it has none.
         found: Vec<String>,
     },
     /// There is no program with the name in [`Build::bin`](crate::Build::bin).
     UnknownProgram {
-        /// The `Cargo.toml` of the module that has asked for it; `None` if the name was given for all modules, and none has it.
+        /// The `Cargo.toml` of the module that has asked for it; `None` if the name was given for all modules, and none
+        /// has it.
         path: Option<PathBuf>,
         /// The name of the program.
         name: String,
@@ -110,14 +113,16 @@ pub enum BuildError {
     },
     /// There is no feature with one of the names in [`Build::features`](crate::Build::features).
     UnknownFeature {
-        /// The `Cargo.toml` of the module that has asked for it; `None` if the name was given for all modules, and none has it.
+        /// The `Cargo.toml` of the module that has asked for it; `None` if the name was given for all modules, and none
+        /// has it.
         path: Option<PathBuf>,
         /// The name of the feature.
         name: String,
         /// The names of the features of this package, or of all packages.
         found: Vec<String>,
     },
-    /// The programs of two modules have the same name, and are built in the same target directory: one would overwrite the other.
+    /// The programs of two modules have the same name, and are built in the same target directory: one would overwrite
+    /// the other.
     SameProgram {
         /// The program's name.
         name: String,

@@ -1,5 +1,6 @@
-//! Checks a program against the hash and the size in its manifest, before each start. The file stays open from the check until the
-//! process runs; an ELF executable is started from this open file, so that it can't be replaced after the check.
+//! Checks a program against the hash and the size in its manifest, before each start. The file stays open from the
+//! check until the process runs; an ELF executable is started from this open file, so that another file at its path is
+//! not started after the check.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -17,7 +18,7 @@ pub(crate) struct FileCheck {
     pub(crate) file: PathBuf,
     /// The SHA-256 in hexadecimal digits of either case. `None`: it is not checked.
     pub(crate) sha256: Option<String>,
-    /// `None`: the size is not checked.
+    /// The size in bytes. `None`: it is not checked.
     pub(crate) size_bytes: Option<u64>,
 }
 
@@ -30,7 +31,8 @@ pub(crate) struct VerifiedFile {
 }
 
 impl FileCheck {
-    /// Opens, reads and checks the file. Blocks, so it must not be called from an async task.
+    /// Opens and checks the file; reads all of it if there is a hash. Blocks, so it must not be called from an async
+    /// task.
     ///
     /// # Errors
     ///
@@ -69,8 +71,9 @@ impl FileCheck {
 }
 
 impl VerifiedFile {
-    /// A path by which a child process executes this open file, even if there is another file at its own path by then. `None` for a
-    /// script: the interpreter would find the file closed, and a script looks for other files beside its own path.
+    /// A path by which a child process executes this open file, even if there is another file at its own path by then.
+    /// It is valid while this exists. `None` for a script: its interpreter would find the file closed, and a script
+    /// looks for other files beside its own path.
     pub(crate) fn executable(&self) -> Option<PathBuf> {
         self.is_elf.then(|| format!("/proc/self/fd/{}", self.file.as_raw_fd()).into())
     }

@@ -1,8 +1,9 @@
-//! What is started as a process of a module: a program with its arguments and environment.
+//! What is started as a process of a module: a program with its arguments and environment. The process itself is
+//! started by `supervisor/process.rs`.
 //!
-//! `declared` finds the program that the manifest names; the folder `build`, beside this one, builds one with cargo. `file_check`
-//! compares a declared one with the manifest's hash before each start; `pinned` keeps a built one; `environment` makes the
-//! environment; `error` has the errors.
+//! `declared` finds the program that the manifest names; the folder `build`, beside this one, builds one with cargo.
+//! `file_check` compares a declared one with the manifest's hash before each start; `pinned` keeps a built one;
+//! `environment` makes the environment; `error` has the errors.
 
 mod declared;
 mod environment;
@@ -23,33 +24,39 @@ pub use crate::program::error::{BuildError, ProgramError};
 use crate::program::file_check::{FileCheck, VerifiedFile};
 use crate::program::pinned::PinnedFile;
 
-/// A program with its arguments and additional environment variables. Two are equal if all of these are, and if a build has not
-/// replaced the file in between.
+/// A program with its arguments and additional environment variables. Two are equal if all of these are, and what is
+/// checked before a start; of a program that cargo has built, also only if no build has replaced the file in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// See [`Program::path`].
     path: PathBuf,
+    /// See [`Program::args`].
     args: Vec<OsString>,
     /// What [`Program::env`] has set.
     env: BTreeMap<OsString, OsString>,
     /// What to check before each start. `None` if the manifest has neither a hash nor a size.
     check: Option<FileCheck>,
-    /// The file that cargo has built, kept open. `None` if cargo has not built the program.
+    /// The file that cargo has built, kept open. `None` if cargo has not built the program, or its file could not be
+    /// opened.
     pinned: Option<PinnedFile>,
     /// Files of `[artifacts.process]` that lie outside of the module's directory.
     outside: Vec<PathBuf>,
 }
 
-/// A command that is ready to be started.
+/// A command for a process of a module, with arguments, environment and working directory. The supervisor adds what
+/// belongs to the one process, such as its socket.
 pub(crate) struct LaunchCommand {
+    /// Its environment is complete except for the variables that the host sets itself.
     pub(crate) command: Command,
-    /// The file that was checked; `None` if none had to be. To be kept until the process runs, which is executed from it.
+    /// The file that was checked; `None` if none had to be. To be kept until the process was started: it may be
+    /// executed from this open file.
     pub(crate) verified: Option<VerifiedFile>,
 }
 
 impl Program {
-    /// A program by its path, which is made absolute now (a relative one starts at the current directory); or by a name without a
-    /// slash, which is looked up on the `PATH` at each start. Whether the program exists is only found at the start.
+    /// A program by its path, which is made absolute now (a relative one starts at the current directory); or by a name
+    /// without a slash, which is looked up at each start, on the `PATH` that the process gets. A program that does not
+    /// exist is an error of the start, not here.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = from_here(path.into());
@@ -75,22 +82,27 @@ impl Program {
         self
     }
 
-    /// Sets an environment variable of its processes. It takes precedence over the manifest and the host's environment. Variables
-    /// that are reserved for the host are ignored: see [`reserved_variable`](ixt_manifest::language::reserved_variable).
+    /// Sets an environment variable of its processes. It takes precedence over the manifest and the host's environment,
+    /// and a later call over an earlier one. Reserved variables are ignored: see
+    /// [`reserved_variable`](ixt_manifest::language::reserved_variable).
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.insert(name.into(), value.into());
         self
     }
 
-    /// The files of `[artifacts.process]`, program or interpreter, that are outside of the module's directory. The supervisor logs a
-    /// warning about each.
+    /// The files of `[artifacts.process]`, program or interpreter, that are outside of the module's directory. The
+    /// supervisor logs a warning about each.
     pub(crate) fn outside(&self) -> &[PathBuf] {
         &self.outside
     }
 
-    /// Checks the file against the manifest, and returns the command for a process of this module: with arguments, environment and
-    /// working directory.
+    /// Checks the file against the manifest, and returns the command for a process of this module. Called before each
+    /// start.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError::Unreadable`] and [`ProgramError::Different`], only if there is something to check.
     pub(crate) async fn launch(&self, module: &Module) -> Result<LaunchCommand, ProgramError> {
         let verified = match self.check.clone() {
             Some(check) => {
@@ -122,8 +134,8 @@ impl Program {
     }
 }
 
-/// Makes the path of a program absolute, since it is started from another directory. A name without a slash stays as it is, for the
-/// `PATH`.
+/// Makes the path of a program absolute, since it is started from another directory. A name without a slash stays as it
+/// is, for the `PATH`.
 pub(crate) fn from_here(program: PathBuf) -> PathBuf {
     let is_name = program.components().count() == 1;
     if is_name { program } else { path::absolute(&program).unwrap_or(program) }

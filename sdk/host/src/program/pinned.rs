@@ -1,5 +1,5 @@
-//! Keeps the program that cargo has built for a release, even if a later build puts another file in its place: after a restart that
-//! fails, the old program has to be started again.
+//! Keeps the program that cargo has built for a release, even if a later build puts another file in its place: after a
+//! restart that fails, the old program has to be started again. Programs that cargo has not built are not kept.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd as _;
@@ -7,7 +7,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A file that is kept open, so that its content exists as long as this. Two are equal if they are the same file.
+/// A file that is kept open, so that it exists as long as this does. Two are equal if they are the same file (device
+/// and inode). It is no copy: a program that writes into the file changes it.
 #[derive(Debug, Clone)]
 pub(crate) struct PinnedFile {
     file: Arc<File>,
@@ -31,8 +32,8 @@ impl PinnedFile {
         Some(Self { identity: (metadata.dev(), metadata.ino()), file: Arc::new(file) })
     }
 
-    /// A path by which a child process can execute this file, if there is another file or none at `path` by now. `None` if this file is
-    /// still there.
+    /// A path by which a child process can execute this file, if there is another file or none at `path` by now. It is
+    /// valid while this exists. `None` if this file is still at `path`, which is then the better path.
     pub(crate) fn path_if_replaced(&self, path: &Path) -> Option<PathBuf> {
         let is_there = fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == self.identity);
         (!is_there).then(|| format!("/proc/self/fd/{}", self.file.as_raw_fd()).into())

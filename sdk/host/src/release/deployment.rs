@@ -1,4 +1,6 @@
-//! What an embedder, such as `ixt run`, gives a host to run.
+//! What an embedder, such as `ixt run`, gives a host to run: [`HostBuilder::module`](crate::HostBuilder::module) takes
+//! it, and a [`Loader`](crate::Loader) returns a new one. What holds for the whole host is in
+//! [`Settings`](crate::Settings).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,8 @@ use crate::config::{Config, ConfigError};
 use crate::module::Module;
 use crate::program::Program;
 
-/// A module as it is to be run: its program, its configuration, the number of its processes, and timeouts for their start.
+/// A module as it is to be run: its program, its configuration, the number of its processes, and timeouts for their
+/// start.
 #[derive(Debug, Clone)]
 pub struct Deployment {
     pub(crate) module: Arc<Module>,
@@ -25,7 +28,7 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// A deployment of the module with one process.
+    /// A deployment of the module with one process. Starts nothing, and does not look whether the program exists.
     ///
     /// # Errors
     ///
@@ -35,7 +38,8 @@ impl Deployment {
         Ok(Self { module, program, config, instances: 1, connect_timeout: None, init_timeout: None })
     }
 
-    /// Sets the number of processes: 1 by default; 0 counts as 1. A call goes to the process with the fewest requests.
+    /// Sets the number of processes: 1 by default; 0 counts as 1. A call goes to the process with the fewest requests,
+    /// an event to one of them.
     #[must_use]
     pub fn instances(mut self, instances: u32) -> Self {
         self.instances = instances.max(1);
@@ -50,9 +54,9 @@ impl Deployment {
         self
     }
 
-    /// Sets how long a process has to reply to `init` after it has connected. This takes precedence over the manifest and
-    /// [`Settings`](crate::Settings). The process can ask for more time by `starting` frames. When the time is over, the process is
-    /// ended, and the start has failed.
+    /// Sets how long a process has to reply to `init` after it has connected. This takes precedence over the manifest
+    /// and [`Settings`](crate::Settings). The process can ask for more time by `starting` frames. When the time is
+    /// over, the process is ended, and the start has failed.
     #[must_use]
     pub fn init_timeout(mut self, timeout: Duration) -> Self {
         self.init_timeout = Some(timeout);

@@ -1,4 +1,7 @@
-//! Finds out whether the files from which a module is started have changed on disk. A SIGHUP only replaces modules that have changed.
+//! Finds out whether the files from which a module is started have changed on disk, for [`Host::reload_changed`], which
+//! only replaces modules that have changed (SIGHUP). `file_check` compares a file with the manifest instead.
+//!
+//! [`Host::reload_changed`]: crate::Host::reload_changed
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -7,21 +10,23 @@ use std::path::{Path, PathBuf};
 
 use crate::release::deployment::Deployment;
 
-/// The files that belong to a module's program, each with its inode, size and modification time (seconds and nanoseconds). Two
-/// fingerprints are equal if they are of the same, unchanged files. File contents are not read.
+/// The files that belong to a module's program, each with its inode, size and modification time (seconds and
+/// nanoseconds). Two fingerprints are equal if they have the same paths, with the same values. File contents are not
+/// read, so a file that was written again with the same content has changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Fingerprint(BTreeMap<PathBuf, (u64, u64, i64, i64)>);
 
-/// How many files of a module are looked at. Changes of further ones are not noticed.
+/// The most files of a module in a fingerprint. Changes of further ones are not noticed.
 const MAX_FILES: usize = 10_000;
-/// Names of directories that are not looked at: tools have made their files, not the module's author. Nor are those whose names begin
-/// with a dot.
+/// Names of directories that are not looked at: tools have made their files, not the module's author. Nor are
+/// directories looked at whose names begin with a dot.
 const NOT_ITS_OWN: [&str; 5] = ["target", "node_modules", "__pycache__", "venv", "site-packages"];
 
 impl Fingerprint {
-    /// Looks at the program, and at its arguments that are absolute paths of files. If the manifest names a file with an extension, also
-    /// looks at all files with that extension in the module's directory and the directories in it, since the program may load them, as
-    /// `main.py` other `*.py`. A file that can't be seen is left out. Blocks.
+    /// Looks at the program, and at its arguments that are absolute paths of files. If the manifest names a file with
+    /// an extension, such as `main.py`, also looks at all files with that extension in the module's directory and the
+    /// directories in it, since the program may load them. A file that can't be seen is left out, and so is a program
+    /// that is looked up on the `PATH`. Blocks.
     pub(crate) fn of(deployment: &Deployment) -> Self {
         let mut fingerprint = Self::default();
         let program = &deployment.program;
@@ -47,7 +52,8 @@ impl Fingerprint {
         }
     }
 
-    /// Adds the files with this extension in a directory and the directories in it.
+    /// Adds the files with this extension in a directory and the directories in it, up to [`MAX_FILES`]. Links to files
+    /// are followed, links to directories are not.
     fn add_dir(&mut self, dir: &Path, extension: &std::ffi::OsStr) {
         let mut open = vec![dir.to_owned()];
         while let Some(dir) = open.pop() {

@@ -1,8 +1,8 @@
-//! A release of a module: what its processes are started from. After a reload, the module has another release, with another
-//! manifest, program or configuration.
+//! A release of a module: what its processes are started from. After a reload, the module has another release, with
+//! another manifest, program or configuration. A release is not a version: two releases may have the same one.
 //!
-//! `deployment` is what an embedder gives a host to run; `reload` reads one again; `fingerprint` finds out whether its files have
-//! changed.
+//! `deployment` is what an embedder gives a host to run; `reload` reads one again; `fingerprint` finds out whether its
+//! files have changed.
 
 mod deployment;
 mod fingerprint;
@@ -24,10 +24,11 @@ pub use crate::release::reload::{LoadRequest, Loader, Loading, Notice};
 pub(crate) use crate::release::reload::{load, refusal};
 use crate::settings::Settings;
 
-/// A deployment at the time when it was read, with what is looked up for each call. It never changes.
+/// A deployment at the time when it was read, with what is looked up for each call. It never changes; its files on disk
+/// may.
 #[derive(Debug)]
 pub(crate) struct Release {
-    /// A later release has a higher number, also if it is of another module.
+    /// A later release has a higher number, also if it is of another module or of another host in this process.
     number: u64,
     deployment: Deployment,
     /// `name:version`: the source of the calls and events of its processes.
@@ -36,6 +37,7 @@ pub(crate) struct Release {
     services: HashSet<String>,
     /// The topics of the events that it requires.
     events: HashSet<String>,
+    /// That of the files when the release was made.
     fingerprint: Fingerprint,
 }
 
@@ -43,7 +45,7 @@ pub(crate) struct Release {
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
 
 impl Release {
-    /// Makes a release of a deployment. Looks at its files, so it blocks.
+    /// Makes a release of a deployment, with the next number. Looks at its files, so it blocks.
     pub(crate) fn new(deployment: Deployment) -> Arc<Self> {
         let manifest = deployment.module.manifest();
         let source = format!("{}:{}", manifest.module.name, manifest.module.version).into();
@@ -59,10 +61,12 @@ impl Release {
         })
     }
 
+    /// Its number. Of two releases, the one with the higher number is the newer one.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
+    /// What the embedder gave the host to run.
     pub(crate) fn deployment(&self) -> &Deployment {
         &self.deployment
     }
@@ -79,17 +83,19 @@ impl Release {
         &self.deployment.program
     }
 
+    /// The configuration as `init` carries it: a JSON object, which may have secrets in it.
     pub(crate) fn config(&self) -> &RawValue {
         &self.deployment.config
     }
 
-    /// `name:version`: the source of the calls and events of its processes, and the module in the host's log lines about it.
+    /// `name:version`: the source of the calls and events of its processes, and the module in the host's log lines
+    /// about the module as a whole.
     pub(crate) fn source(&self) -> &Arc<str> {
         &self.source
     }
 
-    /// Whether its processes would be the same as those of `other`: manifest, configuration, program, files, number of processes and
-    /// timeouts are equal.
+    /// Whether its processes would be the same as those of `other`: manifest (as text), configuration, program, files,
+    /// number of processes and timeouts are equal. Host settings are not compared.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let (one, two) = (&self.deployment, &other.deployment);
         one.module.source().text() == two.module.source().text()
@@ -100,12 +106,12 @@ impl Release {
             && self.fingerprint == other.fingerprint
     }
 
-    /// Whether its processes provide this service.
+    /// Whether its processes provide the service `topic`.
     pub(crate) fn provides(&self, topic: &str) -> bool {
         self.services.contains(topic)
     }
 
-    /// Whether its processes provide this service or require this event.
+    /// Whether its processes provide the service, or require the event, `topic`.
     pub(crate) fn takes(&self, topic: &str) -> bool {
         self.services.contains(topic) || self.events.contains(topic)
     }
@@ -115,14 +121,15 @@ impl Release {
         self.manifest().process.overlap
     }
 
-    /// The timeout for connecting: that of the deployment; without it, that of the manifest; without both, that of the settings.
+    /// The timeout for connecting: that of the deployment; without it, that of the manifest; without both, that of the
+    /// settings.
     pub(crate) fn connect_timeout(&self, settings: &Settings) -> Duration {
         let said = self.deployment.connect_timeout.or(self.manifest().process.connect_timeout);
         said.unwrap_or(settings.connect_timeout)
     }
 
-    /// The timeout for the reply to `init`: that of the deployment; without it, that of the manifest; without both, that of the
-    /// settings.
+    /// The timeout for the reply to `init`: that of the deployment; without it, that of the manifest; without both,
+    /// that of the settings.
     pub(crate) fn init_timeout(&self, settings: &Settings) -> Duration {
         self.deployment.init_timeout.or(self.manifest().process.init_timeout).unwrap_or(settings.init_timeout)
     }

@@ -1,4 +1,5 @@
-//! Reads a module again from disk, for a reload, and compares it with the release that runs.
+//! Reads a module again from disk, for a reload, and compares its manifest with that of the release that runs. The
+//! processes are replaced afterwards, in `supervisor/replace.rs`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,12 +13,13 @@ use crate::guard::Guard;
 use crate::release::Release;
 use crate::release::deployment::Deployment;
 
-/// Reads a module again when it is [reloaded](crate::Host::reload). The embedder of a host implements it, since it knows where
-/// configurations come from, and passes it to [`HostBuilder::loader`](crate::HostBuilder::loader).
+/// Reads a module again when it is [reloaded](crate::Host::reload). The embedder of a host implements it, since it
+/// knows where configurations come from, and passes it to [`HostBuilder::loader`](crate::HostBuilder::loader).
 pub trait Loader: Send + Sync + 'static {
-    /// Returns the deployment that is to replace `request.running`: with the manifest in the module's directory as it is now, its
-    /// configuration, and its program, which is built if `request.build` is true. May be called for
-    /// several modules at once.
+    /// Returns the deployment that is to replace `request.running`: with the manifest in the module's directory as it
+    /// is now, its configuration, and its program, which is built if `request.build` is true. May be called for several
+    /// modules at once, but not twice at once for the same one. There is no timeout. On an error the module goes on as
+    /// it was.
     fn load<'a>(&'a self, request: LoadRequest<'a>) -> Loading<'a>;
 }
 
@@ -27,18 +29,19 @@ pub trait Loader: Send + Sync + 'static {
 pub struct LoadRequest<'a> {
     /// The deployment that runs and is to be replaced.
     pub running: &'a Deployment,
-    /// Whether to build the program. If false, the program of an earlier build is used.
+    /// Whether to build the program. If false, that of an earlier build is to be used; if there is none, the loader
+    /// fails.
     pub build: bool,
-    /// Shows a step to the user or program that has asked for the reload. The loader calls it before each step, and with output of the
-    /// build.
+    /// Shows a step to the user or program that has asked for the reload. The loader calls it before each step, and
+    /// with output of the build.
     pub notify: &'a (dyn Fn(Notice) + Send + Sync),
-    /// The host's guard, to be passed to [`Builds::guarded_by`](crate::Builds::guarded_by), so that a build ends with the host. `None`
-    /// if the guard could not be started.
+    /// The host's guard, to be passed to [`Builds::guarded_by`](crate::Builds::guarded_by), so that a build ends with
+    /// the host. `None` if the guard could not be started: the build then outlives a host that is killed.
     pub guard: Option<&'a Guard>,
 }
 
-/// The future of [`Loader::load`]. It returns a [`Deployment`], or the reason why there is none, as a sentence for people. When it is
-/// dropped before it has completed, it must end what it has started, such as a build.
+/// The future of [`Loader::load`]. It returns a [`Deployment`], or the reason why there is none, as a sentence for
+/// people. When it is dropped before it has completed, it must end what it has started, such as a build.
 pub type Loading<'a> = Pin<Box<dyn Future<Output = Result<Deployment, String>> + Send + 'a>>;
 
 /// A step of a reload, for the user or program that has asked for it.
@@ -49,23 +52,25 @@ pub enum Notice {
     Build(String),
     /// The next step, or a remark, in one sentence.
     Step(String),
-    /// A report of all mistakes in the manifest or the configuration, in several lines.
+    /// A report of all mistakes in the manifest or the configuration, in several lines. The reload then fails.
     Report(String),
-    /// A difference between the manifest that runs and the new one that matters to other modules. Sent after the build.
+    /// A difference between the manifest that runs and the new one, as `ixt diff` shows it. Sent after the build, once
+    /// for each difference, before a process is replaced.
     Change {
-        /// Whether callers that are not changed too will fail.
+        /// Whether modules that were made for the old manifest may fail.
         breaking: bool,
         /// The difference, in one line.
         text: String,
     },
 }
 
-/// Loads the release that is to replace `release`, and calls `notify` with each difference of the manifests.
+/// Loads the release that is to replace `release`, and calls `notify` with each difference of the manifests. Starts and
+/// ends no process.
 ///
 /// # Errors
 ///
-/// The error for the caller of the reload: `FAILED_PRECONDITION` if the loader has failed, or the module has another name now;
-/// `UNAVAILABLE` if the host shuts down.
+/// The error for the caller of the reload: `FAILED_PRECONDITION` if the loader has failed, or the module has another
+/// name now; `UNAVAILABLE` if the host shuts down.
 pub(crate) async fn load(
     loader: &dyn Loader,
     release: &Release,

@@ -1,6 +1,6 @@
-//! `message_bus.send` and `event_bus.publish`: the module's calls of other modules, and its events. The host adds the sender, and what
-//! they inherit from the request that the module handles: a call its trace, span, priority, deadline and chain of callers, an event only
-//! its trace and span.
+//! `message_bus.send` and `event_bus.publish`: the module's calls of other modules, and its events. The host adds the
+//! sender, and what they inherit from the request that the module handles: a call its trace, span, priority, deadline
+//! and chain of callers, an event only its trace and span. What happens at the callee is in `module_router/calls.rs`.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -27,13 +27,15 @@ struct SendParams<'a> {
     payload: Option<Cow<'a, str>>,
     /// `None`: the priority of the request that the module handles; if it handles none, low (1). Ignored for an event.
     priority: Option<Priority>,
-    /// How long the module waits for the result, in milliseconds. `None`: as long as the caller of the request that it handles; if that
-    /// has no deadline either, the module that is called decides (see `module_router/calls`). Ignored for an event.
+    /// How long the module waits for the result, in milliseconds, but no longer than the caller of the request that it
+    /// handles. `None`: as long as that caller; if it has no deadline either, the timeout is that of
+    /// `module_router/calls`. Ignored for an event.
     ttl_ms: Option<u64>,
 }
 
 impl HostServices {
-    /// `message_bus.send`: calls a service, if the module's manifest allows it. The result of the call is the response.
+    /// `message_bus.send`: calls a service, if the module's manifest allows it. The result of the call is the response,
+    /// which may be sent before this returns.
     pub(super) fn send(&self, call: &mut OwnCall<'_>, params: &Object<'_>, context: &CallContext<'_>) -> Refusal {
         let envelope = self.envelope(call.connection, params, context)?;
         let right = may_call(self.release.manifest(), &envelope.topic);
@@ -45,7 +47,8 @@ impl HostServices {
         Ok(())
     }
 
-    /// `event_bus.publish`: publishes an event, if the module's manifest allows it. The response comes when the bus has accepted it.
+    /// `event_bus.publish`: publishes an event, if the module's manifest allows it. The response comes when the bus has
+    /// accepted it, before modules have handled it.
     pub(super) fn publish(&self, call: &mut OwnCall<'_>, params: &Object<'_>, context: &CallContext<'_>) -> Refusal {
         // The publisher does not wait for the handlers, so that the event is not urgent and has no cause.
         let envelope = self.envelope(call.connection, params, context)?;
@@ -56,7 +59,8 @@ impl HostServices {
         Ok(())
     }
 
-    /// Logs a call or an event that the manifest does not allow. Returns the refusal for the module.
+    /// Logs a call or an event that the manifest does not allow, about the calling process. Returns `PERMISSION_DENIED`
+    /// for the module. The call counts for no topic.
     fn denied(&self, envelope: &Envelope<'_>, kind: TopicKind, reason: String) -> (&'static str, String) {
         let Envelope { topic, source, trace_id, .. } = envelope;
         let started = Instant::now();
@@ -65,8 +69,9 @@ impl HostServices {
         (code::PERMISSION_DENIED, reason)
     }
 
-    /// Reads the parameters, and adds what the request that the module handles passes on. The deadline is the sooner one of the module's
-    /// `ttl_ms` and that request's deadline.
+    /// Reads the parameters, and adds what the request that the module handles passes on. That is the request
+    /// `context.parent`; without it, the current one of a sequential module; if there is none, nothing is inherited.
+    /// The deadline is the sooner one of the module's `ttl_ms` and that request's deadline. Fails with `INVALID_INPUT`.
     fn envelope<'a>(
         &self,
         connection: &Connection,
@@ -99,8 +104,8 @@ impl HostServices {
     }
 }
 
-/// Makes a random trace id of 32 hexadecimal digits, as in W3C Trace Context. For a call or an event for which there is none: the
-/// module names no request that it handles and no trace, or the host itself calls.
+/// Makes a random trace id of 32 hexadecimal digits, not all 0, as in W3C Trace Context. For a call or an event for
+/// which there is none: the module names no request that it handles and no trace, or the host itself calls.
 pub(crate) fn new_trace_id() -> Arc<str> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     // Without `format!`, which would take a tenth of the time of the whole call.
@@ -109,7 +114,7 @@ pub(crate) fn new_trace_id() -> Arc<str> {
     std::str::from_utf8(&digits).expect("digits are ASCII").into()
 }
 
-/// Ends the module's call with the result, unless the module is gone.
+/// Ends the module's call with the result, unless its connection is gone.
 fn reply_to(connection: &Arc<Connection>, id: Option<u64>) -> ReplyTo {
     let connection = Arc::downgrade(connection);
     ReplyTo::new(move |result, batch| {

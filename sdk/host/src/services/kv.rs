@@ -1,4 +1,5 @@
-//! `kv_store`: the module's own keys and values. The namespace is the module's name, so that all of its processes share them.
+//! `kv_store`: the module's own keys and values. The namespace is the module's name, so that all of its processes and
+//! releases share them. The store itself, with its limits and errors, is in `kv/`; watches are in `kv_watch`.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ struct KeyParams<'a> {
     expected_revision: Option<u64>,
 }
 
+/// The parameters of `set`.
 #[derive(Deserialize)]
 struct SetParams<'a> {
     #[serde(borrow)]
@@ -35,6 +37,7 @@ struct SetParams<'a> {
     expected_revision: Option<u64>,
 }
 
+/// The parameters of `list`.
 #[derive(Deserialize)]
 struct ListParams<'a> {
     /// Only keys that begin with this are listed; all keys if it is empty or missing.
@@ -47,6 +50,7 @@ struct ListParams<'a> {
     limit: Option<usize>,
 }
 
+/// The parameters of `watch`.
 #[derive(Deserialize)]
 struct WatchParams<'a> {
     /// Only keys that begin with this are watched; all keys if it is empty or missing.
@@ -54,9 +58,10 @@ struct WatchParams<'a> {
     prefix: Cow<'a, str>,
 }
 
+/// The parameters of `unwatch`.
 #[derive(Deserialize)]
 struct UnwatchParams {
-    /// The number of the watch, from the response to `watch`.
+    /// The number of the watch, from the response to `watch`. An unknown number is no error.
     watch: u64,
 }
 
@@ -71,6 +76,8 @@ struct Listed {
 
 impl HostServices {
     /// `kv_store.METHOD`: does what the method says to the module's keys, and responds when the store has done it.
+    /// Values that are being written count against the limits in `connection/limits.rs`. A `cancel` of the module does
+    /// not stop the store: a write may still take effect. An unknown method is refused with `UNIMPLEMENTED`.
     pub(super) fn kv(&self, call: &mut OwnCall<'_>, method: &str, mut params: Object<'_>) -> Refusal {
         let (store, namespace) = (&self.backends.kv, self.release.deployment().name());
         match method {
@@ -131,7 +138,8 @@ fn check_prefix(prefix: &str) -> Refusal {
     kv::check_prefix(prefix).map_err(|error| (error.code(), error.to_string()))
 }
 
-/// Ends the call with the result of the store's future: at once if it is ready, otherwise later, in a task. `data` makes the response.
+/// Ends the call with the result of the store's future: at once if it is ready, otherwise later, in a task. `data`
+/// makes the response of a success.
 fn respond<T: Send + 'static>(
     call: &mut OwnCall<'_>,
     mut work: KvFuture<T>,
@@ -158,7 +166,8 @@ fn end<T>(call: &mut OwnCall<'_>, done: Result<T, KvError>, data: impl FnOnce(T)
     }
 }
 
-/// Ends the call with the store's error. The details of [`KvError::RevisionMismatch`] have the key's revision, `{"revision": N}`.
+/// Ends the call with the store's error. The details of [`KvError::RevisionMismatch`] have the key's revision,
+/// `{"revision": N}`.
 pub(super) fn fail(call: &mut OwnCall<'_>, error: &KvError) {
     let details = match error {
         KvError::RevisionMismatch { actual, .. } => to_raw_value(&json!({ "revision": actual })).ok(),
@@ -174,7 +183,8 @@ pub(super) fn object(data: &impl Serialize) -> Object<'static> {
     Object::serialize(data).expect("it has texts, numbers and lists, under keys that are texts")
 }
 
-/// The response to `get`. A large value is attached as raw bytes if the framing is `length`; otherwise it is base64 in the JSON.
+/// The response to `get`. A large value is attached as raw bytes if the framing is `length`; otherwise it is base64 in
+/// the JSON.
 fn entry(entry: Option<Entry>) -> Object<'static> {
     match entry {
         Some(Entry { value, revision }) => {

@@ -1,4 +1,5 @@
 //! `kv_store.watch`: sends a module the changes of its keys as `kv_change` frames, as fast as the module reads them.
+//! What waits for a slow module stays in the store, which limits and merges it (`kv/watch.rs`).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -20,21 +21,22 @@ use crate::logs::Logs;
 /// How many watches a process may have. More are refused with `RESOURCE_EXHAUSTED`.
 const MAX_WATCHES: usize = 1024;
 
-/// The watches of one process. It is dropped with the process's connection, which ends them.
+/// The watches of one process. Dropping this ends them; it is dropped when the reader of the process's connection ends.
 #[derive(Default)]
 pub(super) struct Watches(Arc<Mutex<OpenWatches>>);
 
+/// The watches of one process that have not ended, and those that the store has yet to begin.
 #[derive(Default)]
 struct OpenWatches {
     /// The number of the last watch; 0 before the first. Numbers are not used again.
     last: u64,
-    /// The task of each watch, by the number of the watch.
+    /// The task of each watch that has not ended, by the number of the watch. A watch counts from when it is asked for.
     tasks: HashMap<u64, AbortHandle>,
 }
 
 impl Watches {
-    /// Ends a watch, as the module has asked by `unwatch`. The module gets no change of it after this, and no `kv_watch_ended`. Nothing
-    /// happens if there is no watch with this number.
+    /// Ends a watch, as the module has asked by `unwatch`. After this no change of it is sent, and no `kv_watch_ended`.
+    /// Nothing happens if there is no watch with this number.
     pub(super) fn end(&self, number: u64) {
         if let Some(task) = lock(&self.0).tasks.remove(&number) {
             task.abort();
@@ -51,7 +53,9 @@ impl Drop for Watches {
 }
 
 impl HostServices {
-    /// Responds with the number of the watch when the store has begun it, now or later. From then on a task sends the changes.
+    /// Responds with the number of the watch when the store has begun it, now or later. From then on a task sends the
+    /// changes. Refused with `RESOURCE_EXHAUSTED` beyond [`MAX_WATCHES`]. If the module cancels the call before the
+    /// response, the watch goes on all the same, until the process ends.
     pub(super) fn watch(&self, call: &mut OwnCall<'_>, mut opening: KvFuture<Watch>) -> Refusal {
         let mut open = lock(&self.watches.0);
         if open.tasks.len() >= MAX_WATCHES {
@@ -94,6 +98,7 @@ struct ChangeSender {
     connection: Weak<Connection>,
     /// The number of the watch.
     number: u64,
+    /// The watches of the process. The watch ends when it is no longer in there.
     open: Weak<Mutex<OpenWatches>>,
     logs: Logs,
     /// The id of the process.
@@ -101,7 +106,8 @@ struct ChangeSender {
 }
 
 impl ChangeSender {
-    /// Waits until the store has begun the watch, responds, and then sends the changes.
+    /// Waits until the store has begun the watch, responds, and then sends the changes. If the store refuses the watch,
+    /// responds with that error and ends.
     async fn open(self, id: Option<u64>, opening: KvFuture<Watch>) {
         let opened = opening.await;
         let (Some(connection), Some(open)) = (self.connection.upgrade(), self.open.upgrade()) else { return };
@@ -119,13 +125,14 @@ impl ChangeSender {
         }
     }
 
-    /// Sends the changes until the process or its watch has ended. If the store ends the watch, or a change does not fit into a frame,
-    /// which only happens where `max_frame_bytes` was lowered, the module is sent `kv_watch_ended` when there is room for it.
+    /// Sends the changes until the process or its watch has ended. The host ends the watch if the store does (too many
+    /// changes are unread, or the store closes), or if a change does not fit into a frame, which only happens where
+    /// `max_frame_bytes` was lowered. Then it logs that, and sends `kv_watch_ended` when there is room for it.
     async fn run(self, mut changes: Watch) {
         let mut too_long = None;
         'watch: loop {
-            // A change is only taken from the store when the module has room for it: what waits in the store is counted there, and
-            // only the last change of each key waits.
+            // A change is only taken from the store when the module has room for it: what waits in the store is counted
+            // there, and only the last change of each key waits.
             match self.connection.upgrade() {
                 Some(connection) => connection.room().await,
                 None => return,

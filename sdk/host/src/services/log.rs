@@ -1,4 +1,5 @@
-//! A module's log: `log` frames, which have no response, and the call `logging.log`, which has one.
+//! A module's log: `log` frames, which have no response, and the call `logging.log`, which has one. Lines of stdout and
+//! stderr do not come here: `logs/process_output.rs` reads them.
 
 use std::borrow::Cow;
 
@@ -10,8 +11,10 @@ use super::{HostServices, OwnCall, Refusal, read_params};
 use crate::logs::{MAX_LINE_BYTES, Origin, Record, level_named, shortened};
 
 impl HostServices {
-    /// Writes a line of the module's log. A message over [`MAX_LINE_BYTES`] is cut, and fields over [`MAX_LINE_BYTES`] are left out; the
-    /// message then says so. A line of the level `error` is also kept among the last lines of the process.
+    /// Writes a line of the module's log. A message of `logging.log` over [`MAX_LINE_BYTES`] is cut, and ends with its
+    /// length; one of a `log` frame was cut to the same size, without a mark, when the frame was read. Fields over
+    /// [`MAX_LINE_BYTES`] are left out, and the message says so. A line of the level `error` is also kept among the
+    /// last lines of the process.
     pub(super) fn write_log(&self, log: &LogFrame<'_>) {
         let fields = log.fields.filter(|fields| fields.get().len() <= MAX_LINE_BYTES).map(ToOwned::to_owned);
         let are_left_out = log.fields.is_some() && fields.is_none();
@@ -28,8 +31,8 @@ impl HostServices {
         });
     }
 
-    /// `logging.log`. `trace_id` is the one in the frame; if it is empty, and the module handles one request at a time, the line has the
-    /// trace of that request.
+    /// `logging.log`. `trace_id` is the one in the frame. If it is empty, and the module handles one request at a time,
+    /// the line has the trace of the current request, if there is one. The response is an empty object.
     pub(super) fn logging(&self, call: &mut OwnCall<'_>, params: &Object<'_>, trace_id: &str) -> Refusal {
         #[derive(Deserialize)]
         struct Params<'a> {
@@ -50,7 +53,8 @@ impl HostServices {
     }
 }
 
-/// A level in upper or lower case, also by a name that other loggers use, such as `WARNING`. An unknown name is `INVALID_INPUT`.
+/// A level in upper or lower case, also by a name that other loggers use, such as `WARNING`. An unknown name makes the
+/// call `INVALID_INPUT`.
 struct LenientLevel(LogLevel);
 
 impl<'de> Deserialize<'de> for LenientLevel {

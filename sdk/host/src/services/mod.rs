@@ -1,9 +1,10 @@
-//! The host's services: what a module can call by a `service_request` frame. `bus` has calls of other modules and events, `kv` and
-//! `kv_watch` the key-value store, `log` the module's log. Who calls, and what it may do, is known from its connection and its manifest,
-//! never from what the frame says.
+//! The host's services: what a module can call by a `service_request` frame. `bus` has calls of other modules and
+//! events, `kv` and `kv_watch` the key-value store, `log` the module's log. Which module calls, and what it may do, is
+//! known from its connection and its manifest, never from what the frame says.
 //!
-//! A connection calls [`Services::request`] for each frame. The call is registered at the connection, so that the module can cancel it,
-//! and dispatched by its service and method as an [`OwnCall`]. Its response is sent now or later.
+//! A connection calls [`Services::request`] for each frame, on its reader's task: what is here must not block. The call
+//! is registered at the connection, so that the module can cancel it, and dispatched by its service and method as an
+//! [`OwnCall`]. Its response is sent now or later.
 
 mod bus;
 mod kv;
@@ -29,13 +30,19 @@ pub(crate) use bus::new_trace_id;
 
 use kv_watch::Watches;
 
-/// What all modules of a host share. The host makes one when it starts; clones are cheap, and are the same bus, store and so on.
+/// What all modules of a host share. The host makes one when it starts; clones are cheap, and share the bus, the store
+/// and so on.
 #[derive(Clone)]
 pub(crate) struct Backends {
+    /// Where modules call each other and publish events.
     pub(crate) bus: Arc<dyn Bus>,
+    /// The key-value store; each module has the namespace with its name.
     pub(crate) kv: Arc<dyn KvStore>,
+    /// The host's log, with the modules' lines.
     pub(crate) logs: Logs,
+    /// Makes OpenTelemetry spans; without an exporter it does nothing.
     pub(crate) spans: Spans,
+    /// Writes the lines about calls and events that failed.
     pub(crate) call_log: CallLog,
     /// The host-wide budget, 160 MiB, for calls, events and unread data that wait. Beyond it calls are refused with
     /// `RESOURCE_EXHAUSTED`, and events are dropped.
@@ -46,7 +53,7 @@ pub(crate) struct Backends {
     pub(crate) resources: Arc<HostResources>,
 }
 
-/// The host's services as one process of a module sees them.
+/// The host's services as one process of a module sees them. Dropped when the reader of the process's connection ends.
 pub(crate) struct HostServices {
     backends: Backends,
     /// What the process was started from: its manifest says what the process may do.
@@ -55,31 +62,35 @@ pub(crate) struct HostServices {
     instance: Arc<str>,
     /// Keeps the errors of the module's log, for when the process fails.
     output: Arc<ProcessOutput>,
+    /// The process's watches of keys.
     watches: Watches,
 }
 
-/// `Err`: the call was refused, with this code and message. It is not retryable.
+/// `Err`: the call is to be answered with this code and message, not retryable. `Ok(())`: the response was sent, or
+/// will be.
 type Refusal<T = ()> = Result<T, (&'static str, String)>;
 
 /// A call that a module makes of the host, until its response is sent.
 struct OwnCall<'a> {
     /// The connection of the calling process.
     connection: &'a Arc<Connection>,
-    /// The id that the module has given the call. `None`: it has given none, and can't cancel the call.
+    /// The id that the module has given the call. `None`: it has given none, and can't cancel the call; its response
+    /// has no id either.
     id: Option<u64>,
-    /// The batch to which the response belongs.
+    /// Collects the write of the response: the reader's batch while the frame is handled, [`WriteBatch::none`] later.
     batch: &'a mut WriteBatch,
 }
 
 impl OwnCall<'_> {
-    /// Ends the call with this response. Nothing is sent if the module has cancelled it.
+    /// Ends the call with this response. Nothing is sent if the module has cancelled it. To be called once.
     fn end(&mut self, response: Result<Object<'_>, ErrorBody<'_>>) {
         self.connection.end_call(self.id, response, self.batch);
     }
 }
 
 impl HostServices {
-    /// The services for the process `instance` of `release`, whose last lines `output` keeps.
+    /// The services for the process `instance` (`name:version/instance-NNN`) of `release`. `output` keeps its last
+    /// lines.
     pub(crate) fn new(
         backends: Backends,
         release: Arc<Release>,
@@ -126,7 +137,8 @@ impl Services for HostServices {
     }
 }
 
-/// Reads the parameters of a call. Ones that are missing or wrong are refused with `INVALID_INPUT`.
+/// Reads the parameters of a call. Parameters that are missing or wrong are refused with `INVALID_INPUT`; unknown ones
+/// are ignored.
 fn read_params<'a, T: Deserialize<'a>>(params: &'a Object<'_>) -> Refusal<T> {
     params.read_borrowed().map_err(wrong_params)
 }

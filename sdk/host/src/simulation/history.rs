@@ -1,5 +1,6 @@
-//! The history of one key: which operations were made, from when to when, and with which results; and whether it is linearizable: whether
-//! the operations can have taken effect one after the other, each at some moment between its begin and its end.
+//! The history of one key: which operations were made, from when to when, and with which results; and whether it is
+//! linearizable: whether the operations can have taken effect one after the other, each at some moment between its
+//! begin and its end.
 
 use tokio::time::Instant;
 
@@ -8,8 +9,8 @@ use tokio::time::Instant;
 pub(super) struct Operation {
     /// When the call was made.
     pub(super) begin: Instant,
-    /// When the reply came. `None`: the call of a write failed with an error that leaves open whether the write takes effect; it may still
-    /// do so later.
+    /// When the reply came. `None`: the call of a write failed with an error that leaves open whether the write takes
+    /// effect; it may still do so later.
     pub(super) end: Option<Instant>,
     pub(super) what: What,
 }
@@ -19,23 +20,25 @@ pub(super) struct Operation {
 pub(super) enum What {
     /// A read, with the value and the revision that it returned; `None` if there was no such key.
     Read(Option<(i64, u64)>),
-    /// A write of `value`. `expected`: the revision that the key has to have, 0 if the key must not exist, `None` if any will do. `result`:
-    /// `Ok` with the new revision; `Err` if the key had another revision than the expected one; `None` if the outcome is unknown.
+    /// A write of `value`. `expected`: the revision that the key has to have, 0 if the key must not exist, `None` if
+    /// any will do. `result`: `Ok` with the new revision; `Err` if the key had another revision than the expected one;
+    /// `None` if the outcome is unknown.
     Write { value: i64, expected: Option<u64>, result: Option<Result<u64, ()>> },
 }
 
-/// What the key holds at a moment: its value and its revision; `None` if there is no such key. The revision is `None` after a write with
-/// an unknown outcome, until a read shows it.
+/// What the key holds at a moment: its value and its revision; `None` if there is no such key. The revision is `None`
+/// after a write with an unknown outcome, until a read shows it.
 type Stored = Option<(i64, Option<u64>)>;
 
-/// Whether the operations can have taken effect in some order, beginning with a key that does not exist. Tries all orders, so that the time
-/// is exponential in the number of operations that overlap: for a few dozen operations of a few clients.
+/// Whether the operations can have taken effect in some order, beginning with a key that does not exist. The key is
+/// never deleted. Tries all orders, so that the time is exponential in the number of operations that overlap: for a few
+/// dozen operations of a few clients.
 pub(super) fn is_linearizable(operations: &[Operation]) -> bool {
     search(operations, &mut vec![false; operations.len()], None, 0)
 }
 
-/// Whether the operations that are not `done` can follow in some order, if the key holds `stored`. `last` is the greatest revision that was
-/// seen.
+/// Whether the operations that are not `done` can follow in some order, if the key holds `stored`. `last` is the
+/// greatest revision that was seen.
 fn search(operations: &[Operation], done: &mut [bool], stored: Stored, last: u64) -> bool {
     let left: Vec<_> = (0..operations.len()).filter(|index| !done[*index]).collect();
     // If only operations with an unknown outcome are left, none of them need have taken effect.
@@ -53,7 +56,8 @@ fn search(operations: &[Operation], done: &mut [bool], stored: Stored, last: u64
     })
 }
 
-/// What the key holds after the operation, and the greatest revision that was seen; `None` if the operation can't have had its result now.
+/// What the key holds after the operation, and the greatest revision that was seen; `None` if the operation can't have
+/// had its result now.
 fn after(what: What, stored: Stored, last: u64) -> Option<(Stored, u64)> {
     match (what, stored) {
         (What::Read(None), None) => Some((None, last)),

@@ -1,5 +1,5 @@
-//! The simulated machine on which the processes of modules run. A process is a task at the other end of a simulated socket. It can be
-//! killed.
+//! The simulated machine on which the processes of modules run. A process is a task at the other end of a simulated
+//! socket. It can be killed.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -19,15 +19,17 @@ use crate::lock::lock;
 /// The number of the signal in the exit status of a killed process.
 const SIGKILL: i32 = 9;
 
-/// The machine of one world. It takes the place of real processes: see [`HostResources`](crate::host_resources::HostResources).
+/// The machine of one world. It takes the place of real processes: see
+/// [`HostResources`](crate::host_resources::HostResources).
 #[derive(Debug)]
 pub(crate) struct Machine {
-    /// Together with a process's id and how often that was started, the seed of its random numbers. They are not drawn in the order of
-    /// starts, since tokio wakes tasks that wait for the same thing in a different order each time.
+    /// Each process has random numbers of its own: their seed is made from this, its id, and how often that id was
+    /// started. One generator for all would depend on the order of starts, which is another one each time: tokio wakes
+    /// tasks that wait for the same thing in no certain order.
     seed: u64,
-    /// How many requests each module handles at once: 1 to 4.
+    /// How many requests each process handles at once: 1 to 4.
     max_concurrency: usize,
-    /// How many more may wait in each module: 0 to 49.
+    /// How many more may wait in each process: 0 to 49.
     max_queued: usize,
     processes: Mutex<Processes>,
 }
@@ -57,7 +59,8 @@ impl Machine {
         Self { seed: rng.u64(..), max_concurrency, max_queued, processes: Mutex::new(processes) }
     }
 
-    /// Starts a process of a module, which connects after a random time of less than 20 ms. Returns it with the host's end of its socket.
+    /// Starts a process of a module (`worker` or `relay`) with the id `instance`. It begins to work after a random time
+    /// of less than 20 ms. Returns it with the host's end of its socket, which is connected already.
     pub(crate) fn start(&self, module: &str, instance: &str) -> (Process, Socket) {
         let mut processes = lock(&self.processes);
         let starts = processes.starts.entry(instance.to_owned()).or_default();
@@ -75,7 +78,7 @@ impl Machine {
         (Process { task, status: None }, host_end)
     }
 
-    /// Kills a process that is picked by chance. Does nothing if none runs.
+    /// Kills a random process of those that run. Does nothing if none runs.
     pub(super) fn kill_one(&self) {
         let Processes { rng, running, .. } = &mut *lock(&self.processes);
         running.retain(|_, process| !process.is_finished());
@@ -93,7 +96,8 @@ impl Machine {
 }
 
 impl Process {
-    /// Waits until the process has ended. Returns status 0, status 1 if the module returned an error, or SIGKILL if it was killed.
+    /// Waits until the process has ended. Returns status 0, status 1 if the module returned an error, or SIGKILL if it
+    /// was killed or panicked. May be called again.
     pub(crate) async fn wait(&mut self) -> ExitStatus {
         if let Some(status) = self.status {
             return status;
@@ -107,7 +111,7 @@ impl Process {
         status
     }
 
-    /// Waits until the process has ended; kills it after `patience`.
+    /// Waits until the process has ended; kills it after `patience`. Returns its status.
     pub(crate) async fn end(&mut self, patience: Duration) -> ExitStatus {
         if timeout(patience, self.wait()).await.is_err() {
             self.task.abort();
@@ -132,7 +136,7 @@ pub(super) async fn until(condition: impl Fn() -> bool, limit: Duration) -> bool
     timeout(limit, wait).await.is_ok()
 }
 
-/// The result of `work`; `None` if it took longer than `time`, and was dropped. Without `time` it may take as long as it wants.
+/// The result of `work`; `None` if it took longer than `time`, and was dropped. Without `time` there is no limit.
 pub(super) async fn give_up_after<T>(time: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
     match time {
         None => Some(work.await),

@@ -1,6 +1,10 @@
-//! Deterministic simulation: a real host and real modules of the Rust SDK, in one thread, with a clock that only advances when all tasks
-//! wait, with sockets in memory that delay and split what is sent, and with processes that are killed. Each seed makes another world; the
-//! same seed makes the same world again. At the end of each world it is checked what must hold in all of them (`world`).
+//! Deterministic simulation, for tests alone: a real host and real modules of the Rust SDK, in one thread, with a clock
+//! that only advances when all tasks wait, with sockets in memory that delay and split what is sent, and with processes
+//! that are killed. A seed is a number from which all random choices of a world follow, so that the same seed makes the
+//! same world again. `world` has the checks at the end of each.
+//!
+//! `world` has the host and its clients, `modules` the modules, `machine` their processes, `pipe` the sockets, `store`
+//! the key-value store, and `history` the check of what the store has answered.
 //!
 //! ```sh
 //! IXT_SIMULATION_SEED=4711 cargo test -p ixt-host simulation            # the world of this seed, with its trace
@@ -21,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use world::{Lived, World};
 
-/// How many worlds a test run simulates: those of the seeds from 0 to below this.
+/// How many worlds a test run simulates if no variable is set. Their seeds are 0, 1 and so on.
 const SEEDS: u64 = 2000;
 
 /// Reads a number from an environment variable. `None` if it is not set; panics if it is not a number.
@@ -30,7 +34,8 @@ fn variable(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is `{text}`, which is not a number")))
 }
 
-/// Runs the world of a seed to its end, and checks it. Panics if something is wrong with it, with the command to run it again.
+/// Runs the world of a seed to its end, and checks it. Panics if something is wrong with it, with the command to run it
+/// again.
 fn run(seed: u64) -> Lived {
     let again = format!("again: IXT_SIMULATION_SEED={seed} cargo test -p ixt-host simulation");
     let world = std::panic::catch_unwind(|| World::run(seed));

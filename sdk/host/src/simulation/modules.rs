@@ -20,7 +20,7 @@ mod relay {
     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/code/simulation-relay.rs"));
 }
 
-/// The requests that the modules of one simulation have handled.
+/// The requests that the modules of one world have handled.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     /// How often a handler has begun with each job, by the id of the job.
@@ -31,11 +31,12 @@ pub(super) struct Record {
     pub(super) told: Mutex<BTreeMap<i64, u32>>,
 }
 
-/// The records of the simulations that run, by number. A module has its number in its configuration, which is all that it is made from.
+/// The records of the worlds that run, by number. `Handler::init` finds that of its world by the number in the module's
+/// configuration.
 static RECORDS: Mutex<BTreeMap<i64, Arc<Record>>> = Mutex::new(BTreeMap::new());
 
-/// Adds the record of a new simulation, and returns its number with it. All numbers have 10 digits, so that the length of a frame does not
-/// depend on them.
+/// Adds the record of a new world, and returns its number with it. All numbers have 10 digits, so that the length of a
+/// frame does not depend on them.
 pub(super) fn begin_record() -> (i64, Arc<Record>) {
     static LAST: AtomicI64 = AtomicI64::new(1_000_000_000);
     let (simulation, record) = (LAST.fetch_add(1, Ordering::Relaxed), Arc::<Record>::default());
@@ -43,12 +44,12 @@ pub(super) fn begin_record() -> (i64, Arc<Record>) {
     (simulation, record)
 }
 
-/// Removes the record of a simulation.
+/// Removes the record of a world that has ended. A module that starts afterwards fails in `init`.
 pub(super) fn end_record(simulation: i64) {
     lock(&RECORDS).remove(&simulation);
 }
 
-/// The record of the simulation with this number.
+/// The record of the world with this number; an error for `init` if there is none.
 fn record_of(simulation: i64) -> Result<Arc<Record>> {
     lock(&RECORDS).get(&simulation).map(Arc::clone).ok_or_else(|| Error::internal("there is no such simulation"))
 }
@@ -62,7 +63,7 @@ fn count(counts: &Mutex<BTreeMap<i64, u32>>, id: i64) {
 struct Worker(Arc<Record>);
 
 impl Worker {
-    /// Handles a job, which takes this many milliseconds.
+    /// Handles a job, which takes `ms` milliseconds of simulated time.
     async fn work(&self, id: i64, ms: i64) {
         count(&self.0.begun, id);
         if ms > 0 {
@@ -132,7 +133,8 @@ impl relay::Handler for Relay {
     }
 }
 
-/// Runs a process of the module with this name, `worker` or `relay`, until its host has shut it down or has closed the socket.
+/// Runs a process of the module with this name, `worker` or `relay`, until its host has shut it down or has closed the
+/// socket. Panics for another name.
 pub(super) async fn run(
     module: &str,
     max_concurrency: usize,

@@ -1,5 +1,5 @@
-//! One direction of a simulated socket. Like that of a real one, it loses and reorders no bytes, but it may deliver them late and in pieces
-//! of any size, and has room for a limited number.
+//! The simulated socket between the host and a process, made of two directions. Like a real one, it loses and reorders
+//! no bytes, but it may deliver them late and in pieces of any size, and has room for a limited number.
 
 use std::collections::VecDeque;
 use std::future::Future as _;
@@ -14,20 +14,22 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::lock::lock;
 
-/// The longest delay. Most bytes have none.
+/// The longest delay of a write. Three of four writes have none.
 const MAX_DELAY: Duration = Duration::from_millis(40);
 
 /// What the two ends of a direction share.
 #[derive(Debug)]
 struct Wire {
     rng: fastrand::Rng,
-    /// How many bytes there is room for: 128 bytes to 64 KiB.
+    /// How many bytes there is room for: a power of two from 128 to 65,536.
     capacity: usize,
     /// The bytes that were written and not read, each chunk with the time at which it arrives.
     chunks: VecDeque<(Instant, VecDeque<u8>)>,
     /// How many bytes are in `chunks`.
     bytes: usize,
+    /// Whether the [`WriteEnd`] was dropped: after the bytes that are left, the reader gets the end of the stream.
     writer_gone: bool,
+    /// Whether the [`ReadEnd`] was dropped: writes fail.
     reader_gone: bool,
     /// The task that waits for bytes.
     reader: Option<Waker>,
@@ -64,8 +66,8 @@ pub(crate) fn pipe(rng: &mut fastrand::Rng) -> (WriteEnd, ReadEnd) {
 }
 
 impl WriteEnd {
-    /// Writes the first of the bytes, as many as there is room for or fewer, and returns how many. Fails with `WouldBlock` if there is no
-    /// room, and with `BrokenPipe` if the other end was dropped.
+    /// Writes the first of the bytes, as many as there is room for or fewer, and returns how many. Does not wait: fails
+    /// with `WouldBlock` if there is no room, and with `BrokenPipe` if the other end was dropped.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut wire = lock(&self.0);
         if wire.reader_gone {

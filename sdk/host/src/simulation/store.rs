@@ -1,5 +1,6 @@
-//! A store in memory with random delays: an operation takes effect at one moment between its call and its reply. It has no quotas, no times
-//! to live, no lists and no watches, and is the smallest implementation of [`KvStore`].
+//! A store in memory with random delays: an operation takes effect at one moment between its call and its reply. It has
+//! only what the modules of the simulation use: no quotas, no checks of keys, no times to live, no lists and no
+//! watches. As an example of a [`KvStore`] there is `tests/support/remote_store.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -18,9 +19,9 @@ pub(super) struct Store(Arc<Mutex<Contents>>);
 #[derive(Debug)]
 struct Contents {
     rng: fastrand::Rng,
-    /// The revision of the last write; 0 before the first.
+    /// The revision of the last write to any key; 0 before the first.
     revision: u64,
-    /// By namespace and key.
+    /// The keys that exist, by namespace and key.
     entries: BTreeMap<(String, String), Entry>,
 }
 
@@ -29,7 +30,8 @@ impl Store {
         Self(Arc::new(Mutex::new(Contents { rng: rng.fork(), revision: 0, entries: BTreeMap::new() })))
     }
 
-    /// A future that runs `operation` after a random delay, and returns its result after another one.
+    /// A future that runs `operation` after a random delay, and returns its result after another one. If it is dropped
+    /// during the first delay, nothing has happened.
     fn at_some_moment<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&mut Contents) -> Result<T, KvError> + Send + 'static,

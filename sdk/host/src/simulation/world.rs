@@ -1,6 +1,7 @@
-//! One world: clients that call and publish, a store, processes that are killed or restarted, and the checks at the end: each call has
-//! ended with its own reply and in time, no call that is not idempotent was handled twice, each event was delivered at most once, the
-//! operations on each key are linearizable, and no memory, process or task is left.
+//! One world: clients that call and publish, a store, processes that are killed or restarted, and the checks at the
+//! end. Each call has ended with its own reply and in time, no call that is not idempotent was handled twice, each
+//! event was delivered at most once, the operations on each key are linearizable, and no memory, process or task is
+//! left.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -30,7 +31,7 @@ use crate::settings::Settings;
 
 /// How long after its deadline a call may end: the delays of the simulated sockets.
 const LATE: Duration = Duration::from_millis(200);
-/// The limit for all calls of a world, in simulated time. Nothing takes as long, unless a call never ends.
+/// The limit for all clients of a world, in simulated time. They only take as long if a call never ends.
 const FOREVER: Duration = Duration::from_secs(3600);
 
 /// A call of a client that has ended.
@@ -51,7 +52,7 @@ struct Done {
 pub(super) struct Lived {
     /// A line for each result that a client got, each kill and each restart, with the time.
     pub(super) trace: String,
-    /// How many calls the clients and the relay made.
+    /// How many calls the clients and the relay made, further attempts not counted.
     pub(super) requests: u64,
 }
 
@@ -63,8 +64,9 @@ pub(super) struct World {
     start: Instant,
     /// Whether processes are killed and modules are restarted.
     is_deadly: bool,
-    /// The last id of a job, a value or an event.
+    /// The last id of a job, a value or an event; 0 before the first.
     last_id: Mutex<i64>,
+    /// The calls of all clients that have ended.
     done: Mutex<Vec<Done>>,
     /// The operations on each key.
     history: Mutex<BTreeMap<String, Vec<Operation>>>,
@@ -75,7 +77,8 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Runs the world of this seed, and checks it. An error describes what must not have happened.
+    /// Runs the world of this seed, and checks it. An error describes what must not have happened. Makes a tokio
+    /// runtime, and blocks the thread until the world has ended.
     pub(super) fn run(seed: u64) -> Result<Lived, String> {
         // The host draws its own random numbers from the generator of this thread.
         fastrand::seed(seed);
@@ -213,7 +216,8 @@ impl World {
         lock(&self.done).push(Done { topic, id, ttl, begin, end: Instant::now(), result });
     }
 
-    /// Writes one of three keys, now and then only if it has a certain revision, and adds that to the key's history.
+    /// Writes one of three keys, every second time only if it has a certain revision, and adds that to the key's
+    /// history.
     async fn write(&self, rng: &mut fastrand::Rng) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let key = format!("key {}", rng.u8(..3));
@@ -255,7 +259,8 @@ impl World {
         lock(&self.history).entry(key).or_default().push(operation);
     }
 
-    /// Waits until no request is in flight and no memory is reserved, checks the world, and shuts the host down.
+    /// Waits until no request is in flight and no memory is reserved, checks the world, and shuts the host down. Fails
+    /// if any of these takes longer than it can in a world where all is well.
     async fn end(self: Arc<Self>) -> Result<Lived, String> {
         let memory = Arc::clone(self.host.memory());
         let is_quiet = || {
@@ -326,7 +331,8 @@ impl World {
         Ok(())
     }
 
-    /// Checks that each event was delivered once, or, if a process was killed or the log says that it was dropped, not at all.
+    /// Checks that each event was delivered once, or, if a process was killed or the log says that it was dropped, not
+    /// at all.
     fn check_events(&self) -> Result<(), String> {
         let told = lock(&self.record.told);
         // The log says so if an event was dropped, or a module that had too many requests refused it.
@@ -351,11 +357,13 @@ impl World {
         complaint.map_or(Ok(()), |line| Err(format!("the log says: {}", line.message)))
     }
 
+    /// The lines of the host's log so far.
     fn log(&self) -> Vec<Arc<Record>> {
         let mut lines = self.host.logs().follow(usize::MAX);
         std::iter::from_fn(|| lines.try_next()).collect()
     }
 
+    /// An id that no other job, value or event of this world has.
     fn next_id(&self) -> i64 {
         let mut last = lock(&self.last_id);
         *last += 1;

@@ -7,10 +7,11 @@ use tokio::sync::{SetOnce, oneshot};
 use crate::supervisor::{StartError, Supervisor};
 
 impl Supervisor {
-    /// Starts all modules in the background, once, when the host starts. `groups` has their indexes in `modules`, as
-    /// [`start_order::groups`](super::start_order::groups) returns them. A group is started when each process of the group
-    /// before is ready, has failed its first start, or was stopped. When that holds for the last group too, the receiver
-    /// gets the errors of all failed first starts.
+    /// Starts all modules in the background, once, when the host starts, and returns at once. `groups` has their
+    /// indexes in `modules`, as [`start_order::groups`](super::start_order::groups) returns them. A group is started
+    /// when each process of the group before is ready, has failed its first start, or was stopped. When that holds for
+    /// the last group too, the receiver gets the errors of all failed first starts, in the order of the starts; none if
+    /// all went well.
     pub(crate) fn start_all(&self, groups: &[Vec<usize>]) -> oneshot::Receiver<Vec<StartError>> {
         let mut firsts = Vec::new();
         for group in groups {

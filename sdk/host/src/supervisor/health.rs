@@ -1,5 +1,5 @@
-//! Health checks: a replica's task asks its process at an interval how it is, and ends a process that has failed too many
-//! checks in a row. HOST.md ("Health checks") has the rules.
+//! Health checks: a replica's task asks its process at an interval how it is, and ends a process that has failed too
+//! many checks in a row. HOST.md ("Health checks") has the rules.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +17,15 @@ use crate::standstill;
 use crate::supervisor::instance::OVERDUE_HEALTH_TIMEOUTS;
 use crate::supervisor::replica_task::ReplicaTask;
 
-/// The largest health report that is kept for the status, in bytes of JSON. Of a larger one only `healthy` is used.
+/// The largest health report that is kept for the status, in bytes of JSON. Of a larger one only `healthy` and `ready`
+/// are used.
 const MAX_HEALTH_BYTES: usize = 64 * 1024;
 
 impl ReplicaTask {
     /// Checks the process at each interval, for the first time one interval after the call. Returns when it has failed
-    /// `health_failures` checks in a row, with the reason for ending it as a sentence; never if one of the two settings is 0. A
-    /// check without a result counts neither as passed nor as failed.
+    /// `health_failures` checks in a row, with the reason for ending it as a sentence; never if `health_interval` (then
+    /// no check is made) or `health_failures` (then failures are only logged) is 0. A check without a result counts
+    /// neither as passed nor as failed.
     pub(super) async fn check_health(&self, connection: &Arc<Connection>) -> String {
         let Settings { health_interval, health_failures, .. } = *self.settings;
         if health_interval.is_zero() {
@@ -57,12 +59,13 @@ impl ReplicaTask {
 
     /// Makes one health check. `None` if there is no result:
     ///
-    /// - the process handles one request at a time and is busy with one whose caller still waits, or gave up less than the
-    ///   health timeout ago;
+    /// - the process handles one request at a time and is busy with one whose caller still waits, or gave up less than
+    ///   the health timeout ago;
     /// - it has not replied in time, but the host does not read from it now (it has too much to do), or stood still
     ///   meanwhile.
     ///
-    /// If the connection is closed, this never returns: the caller also waits for that.
+    /// If the connection is closed, this never returns: the caller of [`check_health`](Self::check_health) also waits
+    /// for that.
     async fn examine(&self, connection: &Arc<Connection>) -> Option<Finding> {
         #[derive(Deserialize)]
         struct Data {
@@ -125,7 +128,7 @@ impl ReplicaTask {
     }
 }
 
-/// The result of a health check.
+/// The result of a health check, as it counts.
 struct Finding {
     /// Whether the check has passed.
     healthy: bool,

@@ -1,4 +1,6 @@
-//! A process of a module together with its connection, from its start, which ends with the reply to `init`, to its shutdown.
+//! A process of a module together with its connection, from its start, which ends with the reply to `init`, to its
+//! shutdown. (In the public API, such as [`InstanceStatus`](crate::InstanceStatus), an instance is what is a replica
+//! here.)
 
 use std::pin::pin;
 use std::process::ExitStatus;
@@ -27,8 +29,8 @@ use crate::standstill::timeout;
 use crate::supervisor::process::{ChildProcess, ModuleProcess};
 use crate::supervisor::start_error::{ShutdownError, StartError, StartErrorKind, describe};
 
-/// A process that has replied to `init`. Dropping it kills the process and everything that it has started, and ends the
-/// requests that it has with `UNAVAILABLE`.
+/// A process that has replied to `init`. Dropping it kills the process and everything that it has started at once, and
+/// ends the requests that it has with `UNAVAILABLE`.
 #[derive(Debug)]
 pub(crate) struct Instance {
     connection: Arc<Connection>,
@@ -36,12 +38,15 @@ pub(crate) struct Instance {
     output: Arc<ProcessOutput>,
 }
 
-/// A request of a process that handles many at once is overdue this many health timeouts after its caller gave up.
+/// A request of a process that handles many at once is overdue this many health timeouts after its caller gave up,
+/// unless it was answered by then. Health checks fail while a request is overdue.
 pub(crate) const OVERDUE_HEALTH_TIMEOUTS: u32 = 3;
 
 impl Instance {
-    /// Starts a process of the replica's release, and waits until it has replied to `init`. `spawned` is called once, with
-    /// the process id, when the process runs. After an error no process is left.
+    /// Starts a process of the replica's release, and waits until it has replied to `init`. `spawned` is called once,
+    /// with the process id, when the process runs; `None` is that of a simulated one. After an error no process is
+    /// left: it has `exit_grace` to exit by itself, or none if the replica was told to stop, before it gets SIGTERM. If
+    /// the future is dropped, the process is killed.
     ///
     /// # Errors
     ///
@@ -78,6 +83,7 @@ impl Instance {
         }
     }
 
+    /// The connection with the process. It may be closed already.
     pub(crate) fn connection(&self) -> &Arc<Connection> {
         &self.connection
     }
@@ -87,7 +93,7 @@ impl Instance {
         self.process.pid()
     }
 
-    /// The last lines of its stderr and the last errors of its log, oldest first: see [`StartError::last_lines`].
+    /// The last lines of its stderr and the last errors of its log until now: see [`StartError::last_lines`].
     pub(crate) fn tail(&self) -> Vec<String> {
         self.output.tail()
     }
@@ -97,8 +103,9 @@ impl Instance {
         let _ = self.process.wait().await;
     }
 
-    /// Ends the process without `shutdown`: waits `patience` for it to end by itself, then sends SIGTERM and, after the exit
-    /// grace, SIGKILL. What it leaves behind is ended too. Returns its status if it ended by itself, otherwise `None`.
+    /// Ends the process without `shutdown`: waits `patience` for it to end by itself, then sends SIGTERM and, after the
+    /// exit grace, SIGKILL. What it leaves behind is ended too. Returns its status if it ended within `patience`,
+    /// otherwise `None`. Its requests stay open until the connection is closed.
     pub(crate) async fn end(&mut self, patience: Duration, settings: &Settings) -> Option<ExitStatus> {
         let by_itself = timeout(patience, self.process.wait()).await.is_ok();
         let status = self.process.end(Duration::ZERO, settings.exit_grace).await;
@@ -110,13 +117,13 @@ impl Instance {
         self.process.output().await;
     }
 
-    /// Shuts the process down: sends `shutdown`, and waits for the reply within `shutdown_grace`, then for the exit within
-    /// `exit_grace`. If one of them does not come in time, the process gets SIGTERM and, after another `exit_grace`, SIGKILL.
-    /// In any case it has ended when this returns.
+    /// Shuts the process down: sends `shutdown`, and waits for the reply within `shutdown_grace`, then for the exit
+    /// within `exit_grace`. If one of them does not come in time, the process gets SIGTERM and, after another
+    /// `exit_grace`, SIGKILL. In any case it has ended when this returns, and requests that are left are lost.
     ///
     /// # Errors
     ///
-    /// What the process did not do as it should.
+    /// What the process did not do as it should. For the status and the log: nothing has to be done about it.
     pub(crate) async fn shutdown(mut self, settings: &Settings) -> Result<(), ShutdownError> {
         let Settings { shutdown_grace, exit_grace, .. } = *settings;
         let grace_ms = u64::try_from(shutdown_grace.as_millis()).unwrap_or(u64::MAX);
@@ -165,7 +172,8 @@ enum ProcessSocket {
     Connected(ModuleSocket),
 }
 
-/// Starts a process of the release, with a socket for it. Does not wait for the process to connect.
+/// Starts a process of the release, with a socket for it. Checks the program before. Does not wait for the process to
+/// connect.
 async fn spawn(
     release: &Release,
     output: &Arc<ProcessOutput>,
@@ -189,7 +197,8 @@ async fn spawn(
     Ok((ModuleProcess::Child(process), ProcessSocket::Listening(socket)))
 }
 
-/// Waits until the process has connected, sends `init`, and waits for the reply; both within their timeouts.
+/// Waits until the process has connected, sends `init`, and waits for the reply; both within their timeouts. On an
+/// error the process may run on: the caller ends it.
 async fn connect(
     process: &mut ModuleProcess,
     socket: ProcessSocket,
@@ -232,8 +241,8 @@ async fn connect(
         overdue_after: OVERDUE_HEALTH_TIMEOUTS * health_timeout,
     };
     let opened = Connection::open(connected, Arc::clone(id), hello, limits, services, spans, call_log);
-    // This does not wait for the end of the process too: a refusal of `init` is in the socket before the process exits, and is
-    // the better reason.
+    // This does not wait for the end of the process too: a refusal of `init` is in the socket before the process exits,
+    // and is the better reason.
     let log = LimitedLog::new(logs, Arc::clone(id), "its start");
     let tell = |message: &str| {
         replica.lock().starting = Some(message.to_owned());

@@ -1,5 +1,5 @@
 //! Supervision: starts the replicas of each module, checks and restarts their processes, replaces the replicas on a
-//! restart by hand, and shuts them down.
+//! restart by hand, and shuts them down. Which replica gets a call is decided in the [router](crate::module_router).
 //!
 //! Each item holds those below it (in brackets: its file in this folder, or its folder):
 //!
@@ -18,8 +18,8 @@
 //!
 //! A *release* is what a replica's processes are started from: manifest, program and configuration. A replica keeps its
 //! release. A *replica* has one process after the other, until it is told to stop. A restart by hand makes new replicas
-//! beside the old ones, and stops these. The states of a replica are drawn in [`replica`](crate::replica). `start_order`
-//! decides which modules are started together, `start_error` says why a start failed.
+//! beside the old ones, and stops these. The states of a replica are drawn in [`replica`](crate::replica).
+//! `start_order` decides which modules are started together, `start_error` says why a start failed.
 
 mod first_start;
 mod health;
@@ -45,23 +45,25 @@ pub(crate) use crate::supervisor::replace::RestartPermit;
 use crate::supervisor::replica_task::{Predecessor, ReplicaTask};
 pub use crate::supervisor::start_error::{StartError, StartErrorKind};
 
-/// Starts and replaces the replicas of all modules of a host. The host has one; a task that replaces a module has a clone,
-/// which is cheap.
+/// Starts and replaces the replicas of all modules of a host. The host has one; a task that replaces a module has a
+/// clone, which is cheap.
 #[derive(Clone)]
 pub(crate) struct Supervisor {
     /// The modules in the order in which they were added to the host. The set never changes.
     pub(crate) modules: Arc<[Arc<ModuleRouter>]>,
+    /// What all modules share.
     pub(crate) backends: Backends,
+    /// The host's settings, which never change.
     pub(crate) settings: Arc<Settings>,
 }
 
-/// Receives the result of a replica's first start. The channel is closed without a result if the replica was told to stop
-/// before that.
+/// Receives the result of a replica's first start. The channel is closed without a result if the replica was told to
+/// stop before that.
 type Started = oneshot::Receiver<Result<(), StartError>>;
 
 impl Supervisor {
-    /// Spawns the task of a replica, which begins when `may_start` completes. `predecessor` is the replica that this one
-    /// replaces.
+    /// Spawns the task of a replica, which begins when `may_start` completes. `predecessor` is the replica that this
+    /// one replaces; `None` if it replaces none. Returns at once. To be called once for each replica.
     pub(crate) fn run(
         &self,
         router: &Arc<ModuleRouter>,
@@ -80,8 +82,9 @@ impl Supervisor {
         started
     }
 
-    /// Tells each module's router which events are durable: those that a manifest of this host provides as such. To be
-    /// called after each change of the releases that have replicas.
+    /// Tells each module's router which events are durable: those that a manifest of this host provides as such. An
+    /// event of another host's module is never durable here. To be called after each change of the releases that have
+    /// replicas.
     pub(crate) fn set_durable(&self) {
         let mut releases: Vec<_> = self.modules.iter().map(|router| router.release()).collect();
         // Also the releases of replicas that are being replaced, or were just added.
@@ -95,7 +98,7 @@ impl Supervisor {
     }
 
     /// Logs warnings about a release: for each file that is run from outside of the module's directory, and for each
-    /// required service that no module provides.
+    /// required service that the bus does not know. Waits for the bus. Called before the release is started.
     pub(crate) async fn warn(&self, release: &Release) {
         let warn = |message| self.backends.logs.host(LogLevel::Warn, release.source(), message);
         for path in release.program().outside() {

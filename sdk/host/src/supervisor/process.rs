@@ -1,5 +1,6 @@
-//! A child process of the host: it leads a new process group, has the limits of its manifest, and its output goes to the
-//! log. When it is dropped, it is killed with all of its descendants.
+//! A child process of the host that is a process of a module: it leads a new process group, has the limits of its
+//! manifest, and its output goes to the log. When it is dropped, it is killed with all of its descendants. What it says
+//! over its socket is in `connection/`; `instance` has both.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -20,10 +21,10 @@ use crate::processes::group::pid_of;
 use crate::processes::reaper;
 use crate::standstill::timeout;
 
-/// How long [`ChildProcess::output`] waits for the rest of the output after the process has ended.
+/// How long [`ChildProcess::output`] waits for the rest of stdout and stderr together.
 const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 
-/// A process of a module.
+/// A process of a module: in the simulation, a task stands for it.
 #[derive(Debug)]
 #[cfg_attr(test, expect(clippy::large_enum_variant, reason = "the small one is of tests alone"))]
 pub(crate) enum ModuleProcess {
@@ -87,8 +88,9 @@ pub(crate) struct ChildProcess {
 }
 
 impl ChildProcess {
-    /// Starts the process. `output` receives its stdout and stderr, `limits` are those of its manifest. On an error, nothing
-    /// of it is left.
+    /// Starts the process, with empty stdin. `output` receives its stdout and stderr, `limits` are those of its
+    /// manifest. The error is the system's: the program can't be executed, or a limit can't be set. Then nothing of the
+    /// process is left. That the `cpu` limit can't be set is only logged.
     pub(crate) fn spawn(
         mut command: Command,
         limits: &ProcessLimits,
@@ -117,7 +119,8 @@ impl ChildProcess {
         self.child.id()
     }
 
-    /// Waits until the process itself ends. Cancel-safe. May be called again afterwards.
+    /// Waits until the process itself ends; its descendants may run on. Cancel-safe. May be called again afterwards,
+    /// and returns the same status.
     pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.wait().await;
         // Only after the first call: later the process id may belong to another process.
@@ -127,9 +130,10 @@ impl ChildProcess {
         status
     }
 
-    /// Ends the process and everything that it has started. The process has `patience` to end by itself. Then all of them
-    /// get SIGTERM, and after `grace` SIGKILL. Descendants that are left when the process has ended get SIGTERM, and after
-    /// another `grace` SIGKILL. Returns the status of the process.
+    /// Ends the process and everything that it has started. The process has `patience` to end by itself. Then all of
+    /// them get SIGTERM, and after `grace` SIGKILL. Descendants that are left when the process has ended get SIGTERM,
+    /// and after another `grace` SIGKILL. Returns the status of the process. Both times start anew if the host stood
+    /// still.
     pub(crate) async fn end(&mut self, patience: Duration, grace: Duration) -> io::Result<ExitStatus> {
         let status = match timeout(patience, self.wait()).await {
             Ok(status) => status,
@@ -155,8 +159,9 @@ impl ChildProcess {
         self.resources.ended(self.leader);
     }
 
-    /// Waits until the output of a process that has ended is in the log, for 2 s at most: a descendant that has escaped may
-    /// hold the pipe open, and the log may be slow. What comes later is lost.
+    /// Waits until the output of a process that has ended is in the log, for [`OUTPUT_GRACE`] at most: a descendant
+    /// that has escaped may hold the pipe open, and the log may be slow. What comes later is lost. Later calls return
+    /// at once.
     pub(crate) async fn output(&mut self) {
         let limit = Instant::now() + OUTPUT_GRACE;
         for mut pump in self.output.drain(..) {
@@ -174,18 +179,21 @@ impl Drop for ChildProcess {
     }
 }
 
-/// Sets the resource limits of a process that was just started.
+/// Sets the resource limits of a process that was just started. It runs already, so a process that it has started by
+/// then does not get them. Without a limit in the manifest, memory is not limited.
 fn limit(pid: Pid, limits: &ProcessLimits) -> io::Result<()> {
     let set = |resource, value: u64| {
         prlimit(Some(pid), resource, Rlimit { current: Some(value), maximum: Some(value) }).map(drop)
     };
     if let Some(memory) = limits.memory {
-        // Counts the memory that the process can write to, not what it reserves: runtimes reserve much more than they use.
+        // Counts the memory that the process can write to, not what it reserves: runtimes reserve much more than they
+        // use.
         set(Resource::Data, memory)?;
     }
     match limits.files {
         Some(files) => set(Resource::Nofile, files)?,
-        // The host has raised its own limit. Modules get the one before: with a high limit some programs are slow or fail.
+        // The host has raised its own limit. Modules get the one before: with a high limit some programs are slow or
+        // fail.
         None => {
             if let Some(before) = file_limit::before() {
                 prlimit(Some(pid), Resource::Nofile, before)?;

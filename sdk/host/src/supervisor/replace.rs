@@ -1,4 +1,5 @@
-//! A restart by hand: replaces the replicas of a module by new ones, one after the other, so that calls always find a process.
+//! A restart by hand: replaces the replicas of a module by new ones, one after the other, so that calls find a process
+//! meanwhile. The restart of a process that has ended is in `replica_task`.
 
 use std::sync::Arc;
 
@@ -15,15 +16,17 @@ use crate::status::InstanceState;
 use crate::supervisor::replica_task::Predecessor;
 use crate::supervisor::{StartError, Supervisor};
 
-/// The permit to restart a module. While it exists, no other restart of the same module begins. If the module is stopped
-/// after the permit was given, no replica can be added with it, and the restart fails.
+/// The permit to restart a module by hand. While it exists, no other such restart of the same module begins. If the
+/// module is stopped after the permit was given, no replica can be added with it, and the restart fails.
 pub(crate) struct RestartPermit {
+    /// The lock of [`ModuleRouter::restarting`].
     guard: OwnedMutexGuard<()>,
+    /// The permit to add replicas.
     start: StartPermit,
 }
 
 impl RestartPermit {
-    /// Waits until no other restart of the module is under way.
+    /// Waits until no other restart by hand of the module is under way, in the order of the calls. Cancel-safe.
     pub(crate) async fn of(router: &ModuleRouter) -> Self {
         let guard = Arc::clone(&router.restarting).lock_owned().await;
         Self { guard, start: router.start_permit() }
@@ -31,13 +34,15 @@ impl RestartPermit {
 }
 
 impl Supervisor {
-    /// Replaces all replicas of a module by replicas of `release`, and logs the result. If the future is dropped, a task goes
-    /// on with the work, and keeps the permit until it is done.
+    /// Replaces all replicas of a module by replicas of `release`, and logs the begin and a failure. Returns when the
+    /// old replicas have stopped. If the future is dropped, a task goes on with the work, and keeps the permit until it
+    /// is done.
     ///
     /// # Errors
     ///
-    /// `FAILED_PRECONDITION` if another module provides a topic of the release; `UNAVAILABLE` if the bus did not answer, a
-    /// new replica did not become ready, or the module or the host was stopped meanwhile. The message says what runs now.
+    /// `FAILED_PRECONDITION` if another module provides a topic of the release; `UNAVAILABLE` if the bus did not
+    /// answer, a new replica did not become ready, or the module or the host was stopped meanwhile. The message says
+    /// what runs now.
     pub(crate) async fn replace(
         &self,
         router: &Arc<ModuleRouter>,
@@ -71,8 +76,9 @@ impl Supervisor {
         replacing.await.unwrap_or_else(|_| Err(shutting_down()))
     }
 
-    /// Registers the topics of a new release at the bus, after warnings about the release. If another module provides one of
-    /// them, or the bus does not take one, the error is for the caller of the restart, and nothing has changed.
+    /// Registers the topics of a new release at the bus, after warnings about the release. The error is for the caller
+    /// of the restart: `FAILED_PRECONDITION` if another module provides one of them, `UNAVAILABLE` if the bus does not
+    /// take one for another reason. Nothing has changed then.
     async fn connect(&self, router: &ModuleRouter, release: &Release) -> Result<(), CallError> {
         self.warn(release).await;
         router.connect(release).await.map_err(|Unregistered { topic, error }| {
@@ -90,8 +96,9 @@ impl Supervisor {
         })
     }
 
-    /// Replaces each old replica by a new one, then adds or ends replicas until there are as many as the release demands.
-    /// Returns the error of the first new replica that does not become ready; those that are replaced by then stay replaced.
+    /// Replaces each old replica by a new one, then adds or ends replicas until there are as many as the release
+    /// demands. Returns the error of the first new replica that does not become ready. Those that were replaced before
+    /// it stay replaced, and further ones are not.
     async fn replace_all(
         &self,
         router: &Arc<ModuleRouter>,
@@ -129,8 +136,8 @@ impl Supervisor {
         if self.settings.restart.intensity == 0 { "" } else { ", and is tried again" }
     }
 
-    /// Replaces one replica. If the new one does not become ready, the old one goes on; if the two must not overlap, what the
-    /// old one ran is started again in a third replica. An old one that was not ready is ended in any case.
+    /// Replaces one replica. If the new one does not become ready, the old one goes on; if the two must not overlap,
+    /// what the old one ran is started again in a third replica. An old one that was not ready is ended in any case.
     async fn replace_one(
         &self,
         router: &Arc<ModuleRouter>,
@@ -191,8 +198,8 @@ impl Supervisor {
     }
 }
 
-/// The error for a replica that did not become ready: `UNAVAILABLE`, not retryable. `what_now` goes into the message, and
-/// says what runs now. The process's last lines are in the details, under `last_lines`.
+/// The error for a replica that did not become ready: `UNAVAILABLE`, not retryable. `what_now` goes into the message,
+/// and says what runs now. The process's last lines are in the details, under `last_lines`.
 fn not_ready(replica: &Replica, error: &StartError, what_now: &str) -> CallError {
     let message = format!("{} did not get ready{what_now}: {}", replica.id(), error.kind());
     let details = match error.last_lines() {

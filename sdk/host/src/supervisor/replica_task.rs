@@ -1,7 +1,7 @@
 //! The task that runs one replica, from its first start until it has stopped for good.
 //!
-//! The task is a loop over [`Phase`]s; their transitions are drawn in [`replica`](crate::replica). It keeps the replica's
-//! status up to date, and adds the connection to the module's router while the process takes calls.
+//! The task is a loop over [`Phase`]s; their transitions are drawn in [`replica`](crate::replica). It keeps the
+//! replica's status up to date, and adds the connection to the module's router while the process takes calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,23 +30,25 @@ pub(crate) struct ReplicaTask {
     /// The replica that this one replaces; `None` if there is none, and once this one has taken over.
     predecessor: Option<Predecessor>,
     restarts: RestartBackoff,
-    /// Where the result of the first start goes; `None` once it was sent. Dropped unsent if the replica is stopped before.
+    /// Where the result of the first start goes, success or error; `None` once it was sent. Dropped unsent if the
+    /// replica is told to stop before.
     first: Option<oneshot::Sender<Result<(), StartError>>>,
 }
 
 /// The replica that a new one replaces.
 pub(crate) struct Predecessor {
     pub(crate) replica: Arc<Replica>,
-    /// Whether the old replica serves until the new one is ready. Otherwise it ends before the new one is started.
+    /// Whether the old replica serves until the new one is ready for calls. Otherwise it ends before the new one is
+    /// started.
     pub(crate) overlaps: bool,
-    /// Whether the old replica was ready. Then the new one has one attempt to start, and if that fails the module goes back
-    /// to the old one. Otherwise a start that fails is repeated, as for any replica.
+    /// Whether the old replica was ready. Then the new one has one attempt to start, and if that fails the module goes
+    /// back to the release of the old one. Otherwise a start that fails is repeated, as for any replica.
     pub(crate) served: bool,
 }
 
 /// What a replica is doing.
 enum Phase {
-    /// A process is started, until it has replied to `init`.
+    /// A process is started, until it has replied to `init` and, if it overlaps with a predecessor, is ready for calls.
     Starting,
     /// The process takes calls.
     Ready(Instance),
@@ -65,7 +67,7 @@ const SHORTAGE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why there is no process, although the replica is not to stop: it did not start, or it has ended.
 struct UnexpectedEnd {
-    /// A sentence for the status, the log and callers.
+    /// A sentence for the status, the log and the callers of lost requests.
     reason: String,
     /// The last lines of a process that did not start. Those of one that was ready are taken from `ended`.
     last_lines: Vec<String>,
@@ -109,7 +111,8 @@ impl ReplicaTask {
     }
 
     /// Starts a process. After a failed start the next phase is [`Phase::Backoff`] or [`Phase::Failed`]; but if the
-    /// predecessor was ready, this waits until the replica is told to stop, and returns [`Phase::Stopped`].
+    /// predecessor was ready, this waits until the supervisor tells the replica to stop, and returns
+    /// [`Phase::Stopped`].
     async fn start(&mut self) -> Phase {
         if self.replica.is_retired() {
             return Phase::Stopped;
@@ -135,7 +138,8 @@ impl ReplicaTask {
             let _ = first.send(Err(error));
         }
         if self.predecessor.as_ref().is_some_and(|predecessor| predecessor.served) {
-            // The predecessor goes on, or is started again. The supervisor has received the error, and stops this replica.
+            // The predecessor goes on, or is started again. The supervisor has received the error, and stops this
+            // replica.
             self.replica.set(InstanceState::Starting, |status| {
                 status.pid = None;
                 status.reason = Some(reason);
@@ -151,9 +155,9 @@ impl ReplicaTask {
         self.ended(UnexpectedEnd { reason, last_lines, ended: None }, false).await
     }
 
-    /// If the process overlaps with its predecessor, waits until it says that it is ready for calls; until then the
-    /// predecessor serves. The limit is the timeout of `init`, once more. Returns the instance, or the error of the start;
-    /// then the process has ended.
+    /// If the process overlaps with its predecessor, waits until it is ready for calls; until then the predecessor
+    /// serves. A process that says nothing about it is ready. The limit is the timeout of `init`, once more. Without an
+    /// overlap this returns at once. On an error the process has ended.
     async fn warmed_up(&self, mut instance: Instance) -> Result<Instance, StartError> {
         if !self.predecessor.as_ref().is_some_and(|predecessor| predecessor.overlaps) {
             return Ok(instance);
@@ -185,12 +189,12 @@ impl ReplicaTask {
         Err(StartError::new(kind).with_last_lines(instance.tail()))
     }
 
-    /// Lets the process take calls, and checks its health, until the replica is told to stop, the process has ended, or it has
-    /// failed its health checks.
+    /// Lets the process take calls, and checks its health, until the replica is told to stop, the process has ended or
+    /// closed its connection, or it has failed its health checks. In the last two cases it has ended when this returns.
     async fn serve(&mut self, mut instance: Instance) -> Phase {
         let connection = Arc::clone(instance.connection());
-        // Before the state is `ready`: a caller that sees this state expects that calls arrive. From here on the predecessor
-        // gets no new calls.
+        // Before the state is `ready`: a caller that sees this state expects that calls arrive. From here on the
+        // predecessor gets no new calls.
         let predecessor = self.predecessor.take().map(|predecessor| predecessor.replica);
         self.router.add(&connection, self.replica.release(), predecessor.as_deref());
         self.replica.set(InstanceState::Ready, |status| {
@@ -209,8 +213,8 @@ impl ReplicaTask {
         let unwell = tokio::select! {
             biased;
             () = self.replica.retired() => return Phase::Draining(instance),
-            // Either of the two may come alone: a process may close its connection and run on, or end while a child keeps the
-            // connection open.
+            // Either of the two may come alone: a process may close its connection and run on, or end while a child
+            // keeps the connection open.
             () = connection.closed() => None,
             () = instance.wait() => None,
             unwell = self.check_health(&connection) => Some(unwell),
@@ -226,20 +230,22 @@ impl ReplicaTask {
                 let end_reason = connection.end_reason();
                 let patience = if end_reason.is_some() { Duration::ZERO } else { settings.exit_grace };
                 let status = instance.end(patience, settings).await;
-                // Replies that it wrote before it ended are still in the socket, and go to their callers. A child may hold the
-                // socket open, so this does not wait longer than the exit grace.
+                // Replies that it wrote before it ended are still in the socket, and go to their callers. A child may
+                // hold the socket open, so this does not wait longer than the exit grace.
                 let _ = timeout(settings.exit_grace, connection.closed()).await;
                 let hung_up = || "it has closed its connection, and was ended".to_owned();
                 end_reason.unwrap_or_else(|| status.map_or_else(hung_up, describe))
             }
         };
         self.restarts.was_ready_for(since.elapsed());
-        // The process had a call that was lost with another process before: probably that call is to blame, not the module.
+        // The process had a call that was lost with another process before: probably that call is to blame, not the
+        // module.
         let is_blameless = connection.has_retried_call();
         self.ended(UnexpectedEnd { reason, last_lines: Vec::new(), ended: Some(instance) }, is_blameless).await
     }
 
-    /// Ends a process in order: it gets no new requests, has the shutdown grace to finish those that it has, and is shut down.
+    /// Ends a process in order: it gets no new requests, has the shutdown grace to finish those whose callers wait, and
+    /// is shut down. What went wrong is in the status, as the `end_reason`.
     async fn drain(&mut self, mut instance: Instance) -> Phase {
         let connection = Arc::clone(instance.connection());
         self.replica.set(InstanceState::Draining, |_| {});
@@ -268,8 +274,8 @@ impl ReplicaTask {
         Phase::Stopped
     }
 
-    /// Records why there is no process, and decides whether and when the next one is started. With `is_blameless` the end does
-    /// not count for the limit of restarts.
+    /// Records why there is no process, logs it, and decides whether and when the next one is started. With
+    /// `is_blameless` the end does not count for the limit of restarts.
     async fn ended(&mut self, end: UnexpectedEnd, is_blameless: bool) -> Phase {
         let UnexpectedEnd { reason, last_lines, ended } = end;
         let next = self.restarts.next(is_blameless);
@@ -311,8 +317,8 @@ impl ReplicaTask {
         next.map_or(Phase::Failed, Phase::Backoff)
     }
 
-    /// Waits until the next start, or until the replica is told to stop. Before that, calls that wait for a process are refused
-    /// if none will be started soon.
+    /// Waits until the next start, or until the replica is told to stop. Before that, calls that wait for a process are
+    /// refused if none will be started soon.
     async fn pause(&mut self, pause: Duration) -> Phase {
         self.router.refuse_parked_in_vain();
         tokio::select! {
@@ -332,7 +338,8 @@ impl ReplicaTask {
         Phase::Stopped
     }
 
-    /// Marks the replica as stopped. If no other replica can take them, refuses the calls and drops the events that wait.
+    /// Marks the replica as stopped. If no other replica can take them, refuses the calls and drops the events that
+    /// wait.
     fn stop(self) {
         self.replica.set(InstanceState::Stopped, |status| {
             status.pid = None;
@@ -343,8 +350,8 @@ impl ReplicaTask {
         self.router.given_up();
     }
 
-    /// Records that the host itself lacks what a start needs (open files, processes, memory, a place for a socket). It is
-    /// logged once, as long as the reason is the same, and does not count as a restart of the module.
+    /// Records that the host itself lacks what a start needs (open files, processes, memory, a place for a socket). It
+    /// is logged once as long as the reason is the same, and does not count as a restart.
     fn lacks(&self, reason: &str) {
         let reason = format!("the host itself lacks what it needs: {reason}");
         if self.replica.reason().as_ref() != Some(&reason) {

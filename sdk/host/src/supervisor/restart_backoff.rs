@@ -1,5 +1,5 @@
-//! When a process that has ended is started again: after a pause that doubles each time; after too many restarts, only after
-//! the longest pause, or not at all.
+//! When a process that has ended or did not start is started again: after a pause that doubles each time; after too
+//! many restarts, only after the longest pause, or not at all. Waits for nothing itself: `replica_task` does.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::settings::RestartPolicy;
 /// The restarts of one replica, by the policy in [`Settings`](crate::Settings).
 pub(crate) struct RestartBackoff {
     policy: RestartPolicy,
-    /// When each restart was decided that counts and may be within the window, oldest first.
+    /// When the restarts were decided that count and may be within the window, oldest first.
     recent: VecDeque<Instant>,
     /// The pauses, from the shortest on, each with its random part.
     backoff: backon::ExponentialBackoff,
@@ -25,8 +25,8 @@ impl RestartBackoff {
         Self { backoff: Self::backoff(&policy), policy, recent: VecDeque::new(), keep_failing: false }
     }
 
-    /// The pauses from the shortest on: each is twice as long as the one before, up to the longest, plus a random time of up to the
-    /// same length.
+    /// The pauses from the shortest on: each is twice as long as the one before, up to the longest, plus a random time
+    /// of up to the same length.
     fn backoff(policy: &RestartPolicy) -> backon::ExponentialBackoff {
         ExponentialBuilder::new()
             .with_min_delay(policy.backoff)
@@ -37,9 +37,9 @@ impl RestartBackoff {
             .build()
     }
 
-    /// The pause before the next start, or `None` if the process is not to be started again: there were `intensity` restarts
-    /// within the window, and `give_up` is set or `intensity` is 0. With `is_blameless` (a call is to blame for the end, not
-    /// the module) this is never `None`, and the restart does not count.
+    /// The pause before the next start, or `None` if the process is not to be started again: there were `intensity`
+    /// restarts within the window, and `give_up` is set or `intensity` is 0. With `is_blameless` (a call is to blame
+    /// for the end, not the module) this is never `None`, and the restart does not count.
     pub(crate) fn next(&mut self, is_blameless: bool) -> Option<Duration> {
         let pause = self.backoff.next().unwrap_or(self.policy.max_backoff);
         if is_blameless {
@@ -59,13 +59,14 @@ impl RestartBackoff {
         Some(if self.keep_failing { self.policy.max_backoff } else { pause })
     }
 
-    /// Whether there were more than `intensity` restarts within the window at some time, and no process has been stable since.
+    /// Whether there were more than `intensity` restarts within the window at some time, and no process that has ended
+    /// since then had been stable.
     pub(crate) fn keep_failing(&self) -> bool {
         self.keep_failing
     }
 
-    /// To be called when a process that was ready has ended, with how long it was ready. If that was `stable_after` or more,
-    /// the pauses begin at the shortest again.
+    /// To be called when a process that was ready has ended, with how long it was ready. If that was `stable_after` or
+    /// more, the pauses begin at the shortest again.
     pub(crate) fn was_ready_for(&mut self, duration: Duration) {
         if duration >= self.policy.stable_after {
             self.backoff = Self::backoff(&self.policy);

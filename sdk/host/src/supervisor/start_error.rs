@@ -1,4 +1,4 @@
-//! The errors of a process's start and of its shutdown.
+//! The errors of a process's start, which [`Host::ready`](crate::Host::ready) returns, and of its shutdown.
 
 use std::fmt;
 use std::io;
@@ -21,6 +21,7 @@ pub struct StartError {
 }
 
 impl StartError {
+    /// An error without last lines.
     pub(crate) fn new(kind: StartErrorKind) -> Self {
         Self { kind, tail: Vec::new() }
     }
@@ -36,8 +37,9 @@ impl StartError {
         &self.kind
     }
 
-    /// The last lines that the process wrote to stderr, and the last errors of its log: together at most 20, oldest first, each
-    /// cut after 2 KiB. Empty if there was no process, or it wrote none.
+    /// The last lines that the process wrote to stderr, and the last errors of its log: together at most 20, oldest
+    /// first, each cut after 2 KiB. Empty if there was no process, or it wrote none. They are as the process wrote
+    /// them: `Display` of this error escapes control characters.
     #[must_use]
     pub fn last_lines(&self) -> &[String] {
         &self.tail
@@ -58,36 +60,37 @@ impl fmt::Display for StartError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartErrorKind {
-    /// The host could not make the socket for the module, or not accept a connection on it. This is the host's failure, not
-    /// the module's: the host tries again each second.
+    /// The host could not make the socket for the process, or not accept a connection on it. This is the host's
+    /// failure, not the module's: the host tries again each second, and this does not count as a restart.
     Socket {
         /// The path of the socket, or of the directory for it.
         path: PathBuf,
         /// The system's error.
         error: io::Error,
     },
-    /// The program is missing, unreadable, or not the one that the manifest declares.
+    /// The file that was to be checked before the start is missing, unreadable, or not the one that the manifest
+    /// declares. A missing program that need not be checked is [`Spawn`](Self::Spawn).
     Program(ProgramError),
-    /// The system could not start the program.
+    /// The system could not start the program, or not set the resource limits of its process.
     Spawn {
         /// The path of the program.
         program: PathBuf,
         /// The system's error.
         error: io::Error,
     },
-    /// The process ended before it had connected, before it had replied to `init`, or, if it replaces another one, before it was
-    /// ready.
+    /// The process ended by itself before it had connected, before it had replied to `init`, or, if it replaces another
+    /// one, before it was ready for calls.
     Exited {
         /// The id of the process.
         module: String,
-        /// What the process had not done yet: `connected to its host`, `` answered `init` ``, or `said that it takes calls` (for
-        /// a process that replaces another one).
+        /// What the process had not done yet: `connected to its host`, `` answered `init` ``, or
+        /// `said that it takes calls` (for a process that replaces another one).
         step: &'static str,
         /// How it ended.
         status: ExitStatus,
     },
-    /// The process did not connect, did not reply to `init`, or, if it replaces another one, did not become ready in time. It
-    /// was ended.
+    /// The process did not connect, did not reply to `init`, or, if it replaces another one, did not become ready for
+    /// calls in time. It was ended.
     TimedOut {
         /// The id of the process.
         module: String,
@@ -108,8 +111,8 @@ pub enum StartErrorKind {
         /// The id of the process.
         module: String,
     },
-    /// The process closed its connection before it was ready, and ran on; or `init`, with the configuration, is longer than a
-    /// frame may be.
+    /// The process closed its connection before it was ready, and ran on; or `init`, with the configuration, is longer
+    /// than a frame may be.
     Connection {
         /// The id of the process.
         module: String,
@@ -119,8 +122,9 @@ pub enum StartErrorKind {
 }
 
 impl StartErrorKind {
-    /// Whether the host is to blame and not the module: no more files can be opened, there are too many processes, no memory is
-    /// left, or a socket can't be made.
+    /// Whether the host is to blame and not the module: no more files can be opened, there are too many processes, no
+    /// memory is left, or a socket can't be made. The start is then repeated each second, and does not count as a
+    /// restart.
     pub(crate) fn is_shortage(&self) -> bool {
         let of_the_system = |error: &io::Error| {
             let errno = Errno::from_io_error(error);
@@ -162,8 +166,8 @@ impl std::error::Error for StartError {}
 pub(crate) enum ShutdownError {
     /// The process replied to `shutdown` with an error; or it hung up without a reply, and its status is not known.
     Reply(CallError),
-    /// The process ended without a reply to `shutdown`, or with another status than 0, such as by a signal because it did not
-    /// exit in time.
+    /// The process ended without a reply to `shutdown`, or with another status than 0, such as by a signal because it
+    /// did not exit in time.
     Status(ExitStatus),
     /// The process did not reply to `shutdown` within this time, and was ended by signals.
     TimedOut(Duration),

@@ -1,12 +1,14 @@
-//! The order in which modules are started: those whose services others require come first.
+//! The order in which modules are started: those whose services others require come first. They are shut down in the
+//! reverse order.
 
 use std::collections::HashMap;
 
 use ixt_manifest::Manifest;
 
-/// Sorts modules into groups that are started one after the other. A group has the indexes of its modules in `manifests`. No
-/// module requires a service of a later group. Modules that require each other in a circle are in one group. A required
-/// service that none of the modules provides is ignored, as is one that the module provides itself.
+/// Sorts modules into groups that are started one after the other. A group has the indexes of its modules in
+/// `manifests`. No module requires a service of a later group. Modules that require each other in a circle are in one
+/// group. A required service that none of the modules provides is ignored, as is one that the module provides itself.
+/// Required events do not matter.
 pub(crate) fn groups(manifests: &[&Manifest]) -> Vec<Vec<usize>> {
     let mut providers = HashMap::new();
     for (index, manifest) in manifests.iter().enumerate() {
@@ -23,7 +25,8 @@ pub(crate) fn groups(manifests: &[&Manifest]) -> Vec<Vec<usize>> {
     while !left.is_empty() {
         let (mut group, rest): (Vec<_>, Vec<_>) = left.iter().partition(|index| waits[**index].is_empty());
         if group.is_empty() {
-            // The modules that are left are in one or more circles, or wait for one. A module in a circle reaches itself.
+            // The modules that are left are in one or more circles, or wait for one. A module in a circle reaches
+            // itself.
             group = left.iter().copied().filter(|index| reaches(*index, *index, &waits)).collect();
             // If there are several circles, the group is one that waits for no other circle.
             let first = group.iter().copied().find(|index| {
@@ -43,8 +46,8 @@ pub(crate) fn groups(manifests: &[&Manifest]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Whether the module `from` requires a service of `to`, directly or through others. `waits` has the modules that each one
-/// directly requires.
+/// Whether the module `from` requires a service of `to`, directly or through others. `waits` has the modules that each
+/// one directly requires.
 fn reaches(from: usize, to: usize, waits: &[Vec<usize>]) -> bool {
     let mut seen = vec![false; waits.len()];
     let mut open = waits[from].clone();

@@ -1,5 +1,6 @@
-//! Exports spans: they wait in a queue of limited length, from which a thread sends them in batches. One host sends the spans of all
-//! modules, but each module appears as a separate service (`service.name`).
+//! Exports spans: they wait in a queue of limited length, from which a thread sends them in batches. One host sends the
+//! spans of all modules, but each module appears as a separate service (`service.name`). The protocol is that of the
+//! `SpanExporter` that the embedder passes to the host.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex};
@@ -19,7 +20,7 @@ use super::SpanCounts;
 use crate::lock::lock;
 use crate::logs::Logs;
 
-/// The key of the attribute with the process that has handled the call, `name:version/instance-NNN`.
+/// The key of the attribute with the process that the call was given to, `name:version/instance-NNN`.
 pub(super) const INSTANCE: &str = "ixt.instance";
 
 const SERVICE_NAME: &str = "service.name";
@@ -30,18 +31,21 @@ const SERVICE_VERSION: &str = "service.version";
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SpanOptions {
-    /// Decides for which calls and events a span is made. By default for all, except those made for a request that is not sampled.
+    /// Decides for which calls and events a span is made. By default for all, except those made for a request that is
+    /// not sampled.
     pub sampler: Box<dyn ShouldSample>,
-    /// Attributes of all modules, in addition to each module's `service.name` and `service.version`. Empty by default. If it has a
-    /// `service.name` but no `service.namespace`, the former becomes the `service.namespace` of all modules.
+    /// Attributes of all modules, in addition to each module's `service.name` and `service.version`, which replace
+    /// those given here. Empty by default. If it has a `service.name` but no `service.namespace`, the former becomes
+    /// the `service.namespace` of all modules.
     pub resource: Resource,
-    /// How many spans may wait to be sent: 2,048 by default. More are dropped, counted and logged.
+    /// How many spans may wait to be sent or be on their way: 2,048 by default. More are dropped, counted and logged.
     pub max_queue_size: usize,
-    /// How many spans are sent at once: at most 512 by default. As soon as this many wait, they are sent.
+    /// How many spans are taken from the queue at once: at most 512 by default. As soon as this many wait, they are
+    /// sent. Those of different modules are sent one request after the other.
     pub max_export_batch_size: usize,
     /// The longest time that a span waits before it is sent: 5 s by default.
     pub schedule_delay: Duration,
-    /// How log messages call the place to which spans are sent: `the collector` by default.
+    /// The name of the place to which spans are sent, in log messages: `the collector` by default.
     pub destination: String,
 }
 
@@ -68,10 +72,11 @@ pub(super) struct Export {
     tally: Arc<Tally>,
 }
 
-/// Counts the spans that wait, were sent and were dropped, and logs when exports begin to fail and when they succeed again.
+/// Counts the spans that wait, were sent and were dropped, and logs when exports begin to fail and when they succeed
+/// again.
 #[derive(Debug)]
 struct Tally {
-    /// How many spans were queued and not sent yet.
+    /// How many spans were queued and not sent or dropped yet.
     waiting: AtomicUsize,
     /// How many spans were sent.
     sent: AtomicU64,
@@ -83,16 +88,18 @@ struct Tally {
 /// The spans that were dropped.
 #[derive(Debug, Default)]
 struct Drops {
-    /// How many spans were dropped.
+    /// How many spans were dropped since the host started, for any reason.
     count: u64,
-    /// While exports fail: the value of `count` when that began. `None` if the last export has succeeded, or there was none.
+    /// While exports fail: the value of `count` when that began. `None` if the last export has succeeded, or there was
+    /// none.
     fails_since: Option<u64>,
     /// The value of `count` when it was last logged that the queue is full; 0 before that.
     told: u64,
 }
 
 impl Export {
-    /// Starts the thread that sends spans to the exporter. To be called within a tokio runtime, in which the exporter then works.
+    /// Starts the thread that sends spans to the exporter. To be called within a tokio runtime, in which the exporter
+    /// then works.
     pub(super) fn new(exporter: impl SpanExporter + 'static, options: SpanOptions, logs: Logs) -> Self {
         let SpanOptions { sampler, resource, max_queue_size, max_export_batch_size, schedule_delay, destination } =
             options;
@@ -112,7 +119,7 @@ impl Export {
         Self { sampler, processor, max_queue_size, tally }
     }
 
-    /// Queues a span, or drops it if the queue is full.
+    /// Queues a span, or drops and counts it if the queue is full. Does not block.
     pub(super) fn take(&self, span: SpanData) {
         // The processor's own queue has the same length, so that it never drops a span, which it would not count.
         if self.tally.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_queue_size {
@@ -122,11 +129,13 @@ impl Export {
         self.processor.on_end(span);
     }
 
+    /// How many spans were sent and dropped so far.
     pub(super) fn counts(&self) -> SpanCounts {
         SpanCounts { sent: self.tally.sent.load(Ordering::Relaxed), dropped: lock(&self.tally.drops).count }
     }
 
-    /// Sends the spans that wait. Blocks, for 5 s at most; spans that were not sent by then are dropped, counted and logged.
+    /// Sends the spans that wait. Blocks, for 5 s at most; spans that were not sent by then are dropped, counted and
+    /// logged.
     pub(super) fn shutdown(&self) {
         let _ = self.processor.shutdown();
         let left = self.tally.waiting.load(Ordering::Relaxed) as u64;
@@ -141,8 +150,8 @@ impl Tally {
     fn no_room(&self) {
         let mut drops = lock(&self.drops);
         drops.count += 1;
-        // Logs the first one, and then each time that ten times as many were dropped. While exports fail, the log says already that
-        // spans are dropped.
+        // Logs the first one, and then each time that ten times as many were dropped. While exports fail, the log says
+        // already that spans are dropped.
         if drops.fails_since.is_none() && drops.count >= (drops.told * 10).max(1) {
             drops.told = drops.count;
             let message = format!("spans come faster than they are sent: {} were dropped so far", drops.count);
@@ -151,7 +160,7 @@ impl Tally {
         }
     }
 
-    /// Counts spans that were dropped because an export has failed.
+    /// Counts spans that were dropped because an export has failed. Logs the first failure in a row.
     fn failed(&self, spans: u64, error: &str) {
         let mut drops = lock(&self.drops);
         let before = drops.count;
@@ -165,7 +174,7 @@ impl Tally {
         }
     }
 
-    /// Counts spans that were sent.
+    /// Counts spans that were sent. Logs that if exports had failed before.
     fn sent(&self, spans: u64) {
         self.sent.fetch_add(spans, Ordering::Relaxed);
         let mut drops = lock(&self.drops);
@@ -201,7 +210,8 @@ impl<E: SpanExporter + 'static> SpanExporter for ByModule<E> {
             });
             let sent = sent.await.unwrap_or_else(|error| Err(OTelSdkError::InternalFailure(error.to_string())));
             if let Err(error) = sent {
-                // Drops the rest of the batch too: it would most likely fail as well, and hold up the spans that come meanwhile.
+                // Drops the rest of the batch too: it would most likely fail as well, and hold up the spans that come
+                // meanwhile.
                 self.tally.waiting.fetch_sub(left, Ordering::Relaxed);
                 match &error {
                     OTelSdkError::InternalFailure(reason) => self.tally.failed(left as u64, reason),

@@ -1,6 +1,7 @@
-//! OpenTelemetry spans, with the feature `otel`: one for each call that a module handles, and one for each event that it takes. A span is a
-//! child of the span of the request during which the call or event was made. Modules need not do anything for this, since the host routes
-//! all calls. A module that makes spans itself gets their parent as `traceparent` with each request.
+//! OpenTelemetry spans, with the feature `otel`: one for each call that a module handles, and one for each event that
+//! it takes. A span is a child of the span of the request during which the call or event was made. Modules need not do
+//! anything for this, since the host routes all calls. A module that makes spans itself gets their parent as
+//! `traceparent` with each request. Trace ids in the log do not depend on this: every request has one.
 //!
 //! `spans` says which spans are made and what is in them, `export` sends them.
 
@@ -16,10 +17,12 @@ pub(crate) use spans::Spans;
 #[cfg(not(feature = "otel"))]
 pub(crate) use without::Spans;
 
-/// How many spans were sent, and how many were dropped, since the host started.
+/// How many spans were sent, and how many were dropped, since the host started. Spans that wait are in neither.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct SpanCounts {
+    /// Those that the collector has accepted.
     pub(crate) sent: u64,
+    /// Those that the collector has not accepted, or for which the queue had no room.
     pub(crate) dropped: u64,
 }
 

@@ -28,13 +28,14 @@ const SYSTEM: &str = "ixt";
 pub(crate) struct Spans(Option<Arc<Export>>);
 
 impl Spans {
-    /// Makes spans for this exporter. To be called within a tokio runtime.
+    /// Makes spans for this exporter, and starts the thread that sends them. To be called within a tokio runtime.
     pub(crate) fn new(exporter: impl SpanExporter + 'static, options: SpanOptions, logs: &Logs) -> Self {
         Self(Some(Arc::new(Export::new(exporter, options, logs.clone()))))
     }
 
-    /// Whether a span is made for this call or event, as the sampler decides. `parent` is the span of the request during which it is
-    /// made; `None` if there is none. Called once, when the request is sent to a process or queued for it.
+    /// Whether a span is made for this call or event, as the sampler decides; false without an exporter. `parent` is
+    /// the span of the request during which it is made; `None` if there is none. Called once for each attempt, when the
+    /// request is sent to a process or queued for it.
     pub(crate) fn is_sampled(&self, kind: TopicKind, topic: &str, trace_id: &str, parent: Option<ParentSpan>) -> bool {
         let Some(export) = &self.0 else { return false };
         let trace_id = trace_id_of(trace_id).0;
@@ -46,8 +47,9 @@ impl Spans {
         result.decision == SamplingDecision::RecordAndSample
     }
 
-    /// The `traceparent` (W3C Trace Context) that the module gets with the call: the trace, the call's span, and whether that is sampled.
-    /// `None` without an exporter, or if `call` returns `None`.
+    /// The `traceparent` (W3C Trace Context) that the module gets with the call: the trace, the call's span, and
+    /// whether that is sampled. `None` without an exporter, or if `call` returns `None`; `call` is only called with an
+    /// exporter.
     pub(crate) fn traceparent(&self, call: impl FnOnce() -> Option<RequestInfo>) -> Option<String> {
         self.0.as_ref()?;
         let call = call()?;
@@ -55,8 +57,8 @@ impl Spans {
         Some(format!("00-{trace_id}-{span:016x}-0{}", u8::from(call.is_sampled)))
     }
 
-    /// Queues the span of a call or event that has ended, if it is sampled. `started` is when the request was given to its process,
-    /// `answer` how it ended.
+    /// Queues the span of a call or event that has ended, if it is sampled. Does not block; if the queue is full, the
+    /// span is dropped and counted. `started` is when the request was given to its process, `answer` how it ended.
     pub(crate) fn finished(&self, call: &RequestInfo, started: Instant, answer: &CallResult<'_>) {
         let Some(export) = self.0.as_ref().filter(|_| call.is_sampled) else { return };
         let end_time = SystemTime::now();
@@ -112,7 +114,7 @@ impl Spans {
         });
     }
 
-    /// `None` without an exporter.
+    /// The counts for the metrics. `None` without an exporter.
     pub(crate) fn counts(&self) -> Option<SpanCounts> {
         self.0.as_ref().map(|export| export.counts())
     }
@@ -148,8 +150,11 @@ fn span_id(span: u64) -> SpanId {
     SpanId::from_bytes(span.to_be_bytes())
 }
 
-/// The W3C trace id for the trace id of a request, and whether that is a W3C trace id itself: 32 hexadecimal digits, not all 0. A module
-/// may use any text; another text is hashed, so that the same text makes the same W3C id.
+/// The W3C trace id for the trace id of a request, and whether that is a W3C trace id itself: 32 hexadecimal digits,
+/// not all
+/// 0. A module may use any text. Another text is hashed, so that the same text makes the same W3C id in this build of
+///    the
+/// host.
 fn trace_id_of(name: &str) -> (TraceId, bool) {
     match TraceId::from_hex(name) {
         Ok(trace_id) if name.len() == 32 && trace_id != TraceId::INVALID => (trace_id, true),
