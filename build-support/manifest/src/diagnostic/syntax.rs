@@ -23,7 +23,8 @@ impl Diagnostic {
 }
 
 /// Widens a span of the parser, which may begin or end within a character, to whole characters.
-fn whole_characters(text: &str, Span { mut start, mut end }: Span) -> Span {
+fn whole_characters(text: &str, Span { start, end }: Span) -> Span {
+    let (mut start, mut end) = (start.min(text.len()), end.min(text.len()));
     while !text.is_char_boundary(start) {
         start -= 1;
     }

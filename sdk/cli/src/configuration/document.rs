@@ -227,15 +227,16 @@ fn in_words(expected: &str) -> &str {
 /// The parts that may be secret of a text that can't be parsed, so that it is not known which keys they belong to.
 /// Before the first table and in the tables of `PLAIN`, these are only the values in lines with the word `modules`; in
 /// all other tables they are all values. A value is what follows a `=`, or a whole line without one. A line that begins
-/// with `[` counts as the head of a table, and stays.
+/// with `[` and is a name in brackets counts as the head of a table, and stays.
 fn guessed_secrets(text: &str) -> Vec<Span> {
     /// The tables of the host itself that have no secrets.
     const PLAIN: [&str; 8] = ["[log]", "[restart]", "[start]", "[health]", "[kv]", "[calls]", "[shutdown]", "[build]"];
     let (mut hidden, mut start, mut is_plain) = (Vec::new(), 0, true);
     for line in text.split_inclusive('\n') {
         let trimmed = line.trim();
-        if trimmed.starts_with('[') {
-            is_plain = PLAIN.contains(&trimmed.split('#').next().unwrap_or_default().trim_end());
+        let head = trimmed.split('#').next().unwrap_or_default().trim_end();
+        if is_table_head(head) {
+            is_plain = PLAIN.contains(&head);
         } else if !is_plain || line.contains("modules") {
             let value = line.find('=').map_or(0, |equals| equals + 1);
             hidden.push(start + value..start + line.len());
@@ -243,6 +244,14 @@ fn guessed_secrets(text: &str) -> Vec<Span> {
         start += line.len();
     }
     hidden
+}
+
+/// Whether this is the head of a table, and not a line of an array: brackets around a dotted key.
+fn is_table_head(line: &str) -> bool {
+    let name = line.strip_prefix('[').and_then(|line| line.strip_suffix(']'));
+    let name = name.map(|name| name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name));
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "_-. ".contains(c);
+    name.is_some_and(|name| !name.trim().is_empty() && name.chars().all(is_part) && !name.trim().contains(' '))
 }
 
 /// The text with asterisks in these places, one for each byte. Line ends stay, so that spans into the text still fit.
@@ -266,6 +275,10 @@ mod tests {
         for kept in ["data_dir = 'd'", "quota = 5MB", "token =", "[modules.a.config]"] {
             assert!(shown.contains(kept), "{kept}: {shown}");
         }
+        let text = "[modules.a.config]\ntokens = [\n  ['s3cret'],\n[\"s3cret\"]\n[1, s3cret]\n[s3cret\n";
+        let shown_list = without(text, &guessed_secrets(text));
+        assert!(!shown_list.contains("s3cret"), "{shown_list}");
+        let text = "data_dir = 'd'\n[kv] # quota\nquota = 5MB\n[modules.a.config]\ntoken = 's3cret'\n  s3cret\n[http]\nx = 's3cret'\n";
         assert_eq!(shown.len(), text.len(), "spans still fit");
         assert_eq!(shown.lines().count(), text.lines().count());
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, BufRead as _};
+use std::io::{self, BufRead};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -29,19 +29,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 ///
-/// If stdin can't be read or is not UTF-8, or no runtime for signals can be made. Then no process is ended, and no
-/// socket removed.
+/// If no runtime for signals can be made. Then no process is ended, and no socket removed.
 pub fn run(shutdown_grace: Duration, exit_grace: Duration) -> io::Result<()> {
     ignore_signals()?;
     // Otherwise the file system of the host's working directory could not be unmounted.
     let _ = std::env::set_current_dir("/");
-    let mut known = Inventory::default();
-    for line in io::stdin().lock().lines() {
-        if let Some(entry) = GuardMessage::read(&line?) {
-            known.add(entry);
-        }
-    }
-    known.end(shutdown_grace, exit_grace);
+    Inventory::read(io::stdin().lock()).end(shutdown_grace, exit_grace);
     Ok(())
 }
 
@@ -69,6 +62,18 @@ struct Inventory {
 }
 
 impl Inventory {
+    /// Reads messages until the end of the input. An error ends it too, since the host is not watched without it. A line that is no
+    /// message is left out.
+    fn read(input: impl BufRead) -> Self {
+        let mut known = Self::default();
+        for line in input.split(b'\n').map_while(Result::ok) {
+            if let Some(entry) = str::from_utf8(&line).ok().and_then(GuardMessage::read) {
+                known.add(entry);
+            }
+        }
+        known
+    }
+
     fn add(&mut self, entry: GuardMessage) {
         match entry {
             GuardMessage::Group(group) => drop(self.groups.insert(group)),
@@ -117,5 +122,16 @@ fn remove_control(path: &Path) {
     let Ok(lock) = File::options().write(true).open(control_lock::lock_path(path)) else { return };
     if lock.try_lock().is_ok() && fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
         let _ = fs::remove_file(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_can_not_be_read_does_not_hide_the_others() {
+        let known = Inventory::read(&b"group 7\n\xff\nnonsense\ngroup 8\nended 7\nhost a"[..]);
+        assert_eq!((known.groups, known.id.as_deref()), (BTreeSet::from([8]), Some("a")));
     }
 }

@@ -30,8 +30,8 @@ impl Fingerprint {
     pub(crate) fn of(deployment: &Deployment) -> Self {
         let mut fingerprint = Self::default();
         let program = &deployment.program;
-        let args = program.args().iter().map(Path::new).filter(|arg| arg.is_absolute());
-        for path in args.chain([program.path()]) {
+        let args = program.args().iter().map(Path::new);
+        for path in args.chain([program.path()]).filter(|path| path.is_absolute()) {
             fingerprint.add(path, &fs::metadata(path));
         }
         let process = &deployment.module.manifest().process;
