@@ -1,12 +1,12 @@
-//! The order in which queued requests begin: by priority, and the oldest first among equal ones. But every eighth that is taken is the
-//! oldest of all, so that low priorities don't starve. The host has a queue with the same rule, for a module that
-//! handles one request at a time: `sdk/host/src/connection/request_table/queue.rs`.
+//! The order in which queued requests begin: by priority, and the oldest first among equal ones. But every eighth time the oldest of all
+//! is taken, so that low priorities don't starve. The queue has no limit: `Requests::accept` checks `max_queued`. The host has a queue
+//! with the same rule, for a module that handles one request at a time: `sdk/host/src/connection/request_table/queue.rs`.
 
 use std::collections::VecDeque;
 
 use ixt_protocol::Priority;
 
-/// Every 8th request taken is the oldest, whatever its priority.
+/// Every 8th call of `pop` takes the oldest key, whatever its priority.
 const OLDEST_EVERY: u64 = 8;
 
 /// A queue of keys. Each key must be greater than those pushed before: the order of keys is their age.
