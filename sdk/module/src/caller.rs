@@ -7,7 +7,8 @@ use crate::host_services::kv::Kv;
 ///
 /// - [`Context`](crate::Context), in a handler. Calls belong to its request: they have its trace id, and its priority unless they set
 ///   their own, and end at its deadline at the latest.
-/// - [`Runtime`](crate::Runtime), everywhere else. Each call has a new trace, and no deadline but its own or that of the called service.
+/// - [`Runtime`](crate::Runtime), everywhere else. Each call has a new trace. Its deadline is the one that it sets, or else that of the
+///   called service in its manifest; without either it has none.
 pub trait Caller: sealed::Sealed + Sync {
     /// The message bus: calls other modules, and publishes events, by topic.
     fn bus(&self) -> Bus<'_> {
@@ -20,6 +21,7 @@ pub trait Caller: sealed::Sealed + Sync {
     }
 }
 
+/// Keeps authors from implementing [`Caller`].
 pub(crate) mod sealed {
     pub trait Sealed {
         fn link(&self) -> &crate::host_services::link::Link;

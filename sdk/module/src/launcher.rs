@@ -153,8 +153,8 @@ impl<M: Module> Launcher<M> {
     }
 
     /// Does the same as [`run`](Self::run) on the current tokio runtime, which goes on when the module has ended. The runtime needs its
-    /// I/O and time drivers (`enable_all`; without them this panics), and at least `max_concurrency` threads in its blocking pool if all
-    /// handlers may block. After this has returned, the process ignores SIGTERM and SIGINT.
+    /// I/O and time drivers (`enable_all`; without them this panics, or never returns), and at least `max_concurrency` threads in its
+    /// blocking pool if all handlers may block. After this has returned, the process ignores SIGTERM and SIGINT.
     pub async fn run_async(mut self) -> ExitCode {
         let Some(socket) = env::var_os(SOCKET) else {
             eprint!("{}", help::<M>());

@@ -29,6 +29,7 @@ struct Running {
     ended: bool,
 }
 
+/// A stream of the process that goes through a pipe to a thread.
 #[derive(Debug)]
 struct Relay {
     stream: Stream,
@@ -45,7 +46,8 @@ enum Stream {
 }
 
 impl Relays {
-    /// Starts the relays that don't run yet; with `only_broken`, only those of streams that have no reader any more.
+    /// Starts the relays that don't run yet; with `only_broken`, only those of streams that have no reader any more. Logs an error if one
+    /// can't be started. Does nothing after [`end`](Self::end).
     pub(crate) fn start(&self, only_broken: bool) {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if running.ended {
@@ -68,6 +70,7 @@ impl Relays {
     }
 
     /// Ends the relays: passes on the output so far, and gives the streams back their files. A stream without a reader gets `/dev/null`.
+    /// Blocks until that is done, for a second at most for each stream.
     pub(crate) fn end(&self) {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         running.ended = true;

@@ -119,9 +119,9 @@ impl Requests {
         &self.executor
     }
 
-    /// Takes a service call or an event, after [`open`](Self::open): begins it, queues it, or refuses it. Never waits. It begins at once if
-    /// a permit is free and no other request is queued. A full queue is answered with `RESOURCE_EXHAUSTED`, retryable, and, if it could
-    /// begin, a deadline that is over with `DEADLINE_EXCEEDED`.
+    /// Takes a service call or an event, after [`open`](Self::open): begins it, queues it, or refuses it. Never waits. The request begins
+    /// at once if a permit is free and no other request is queued; if its deadline is over already, it is answered with
+    /// `DEADLINE_EXCEEDED` instead. If the queue is full, it is answered with `RESOURCE_EXHAUSTED`, retryable.
     pub(crate) fn accept(self: &Arc<Self>, id: Option<u64>, request: Request) {
         let context = request.context().clone();
         let (deadline, priority, received) = (context.deadline(), context.priority(), context.received());
@@ -159,8 +159,8 @@ impl Requests {
         self.unlocked(rest);
     }
 
-    /// Schedules `work` for `init` or a health check, which `frame` names in errors, and returns at once. It needs no permit, and the reader
-    /// runs it before the handlers that are ready. Its result is the reply: `respond` sends it; without `respond`, it is sent as a
+    /// Schedules `work` for `init` or a health check, which `frame` names in errors, and returns at once. It needs no permit, and the
+    /// reader runs it before the handlers that are ready. Its result is the reply: `respond` sends it; without `respond`, it is sent as a
     /// `success` or `error` frame.
     pub(crate) fn run(
         self: &Arc<Self>,

@@ -1,4 +1,4 @@
-//! The test host before its module starts: stubs, the store, and the start.
+//! The test host before its module starts: stubs, the store, and the start. [`Module`] is the running module.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,7 @@ use crate::runtime::Runtime;
 use crate::service::Service;
 use crate::transport::task_executor::connect;
 
-/// A host in memory, for one module: set it up, then start the module.
+/// A host in memory, for one module: set it up, then start the module. Not the host of `ixt-host`, which starts processes.
 #[derive(Default)]
 pub struct Host {
     stubs: HashMap<&'static str, Stub>,
@@ -42,8 +42,9 @@ impl Host {
         Self::default()
     }
 
-    /// Replaces a service that the module requires: each call of the module calls `answer`. Calls of a service without a stub fail with
-    /// `NOT_FOUND`. If a stub panics, the test panics too. A second stub for a service replaces the first.
+    /// Replaces a service that the module requires: each call of the module runs `answer` as a task, which is dropped when the module
+    /// cancels the call. Calls of a service without a stub fail with `NOT_FOUND`. If a stub panics, the module's call fails with
+    /// `INTERNAL`, and the next reply that the test waits for panics. A second stub for a service replaces the first.
     #[must_use]
     pub fn stub<Req, Res, F>(
         mut self,
@@ -64,14 +65,15 @@ impl Host {
         self
     }
 
-    /// Writes a value into the module's key-value store.
+    /// Writes a value into the module's key-value store. It does not expire.
     #[must_use]
     pub fn with_kv(mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         self.store.set(key.into(), value.into(), None);
         self
     }
 
-    /// Starts the module, and waits for `Handler::init`.
+    /// Starts the module as a task of the current tokio runtime, and waits for `Handler::init`. The configuration is taken as it is, without
+    /// a check. There is no timeout.
     ///
     /// # Errors
     ///
