@@ -40,9 +40,9 @@ impl Runtime {
         &self.module_id
     }
 
-    /// Tells the host what `Handler::init` is doing, and asks it to wait until `extend` from now, or until its own `init_timeout`, whichever
-    /// is later. More than an hour counts as an hour: call this again for more. The host logs the message, unless it is empty or the last
-    /// one again. With [`Duration::ZERO`] no timeout changes. Returns at once.
+    /// Tells the host what `Handler::init` is doing, and asks it to wait until `extend` from now, or until its own `init_timeout`,
+    /// whichever is later. More than an hour counts as an hour: call this again for more. The host logs the message, unless it is empty or
+    /// the last one again. With [`Duration::ZERO`] no timeout changes. Returns at once.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -72,8 +72,8 @@ impl Host {
         self
     }
 
-    /// Starts the module as a task of the current tokio runtime, and waits for `Handler::init`. The configuration is taken as it is, without
-    /// a check. There is no timeout.
+    /// Starts the module as a task of the current tokio runtime, and waits for `Handler::init`. The configuration is taken as it is,
+    /// without a check. There is no timeout.
     ///
     /// # Errors
     ///
@@ -94,6 +94,7 @@ impl Host {
         self.start_any(Box::new(starter), limits, config).await
     }
 
+    /// Connects the module, sends `init` with the optional frames `log`, `starting` and `ready`, and waits for its reply.
     async fn start_any(self, module: Box<dyn Start>, limits: Limits, config: &Value) -> Result<Module> {
         #[cfg(feature = "tracing")]
         crate::tracing::install();
