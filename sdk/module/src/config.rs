@@ -27,7 +27,7 @@ pub struct ConfigKey {
 }
 
 impl ConfigKey {
-    /// An optional key; for generated code.
+    /// An optional key without a default; for generated code, which adds the rest by the methods below.
     #[doc(hidden)]
     #[must_use]
     pub const fn new(name: &'static str, type_name: &'static str) -> Self {

@@ -36,6 +36,7 @@ impl fmt::Debug for Extensions {
 }
 
 impl Context {
+    /// The context of the request of this link, without values of middleware.
     pub(crate) fn new(link: Link) -> Self {
         Self { link, extensions: Extensions::default() }
     }
@@ -44,11 +45,12 @@ impl Context {
         self.link.origin()
     }
 
-    /// When the frame was read.
+    /// When the frame was read: the deadline and the statistics count from here.
     pub(crate) fn received(&self) -> Instant {
         self.origin().received
     }
 
+    /// The scope of log lines of this request.
     pub(crate) fn log_scope(&self) -> Scope {
         self.link.log_scope()
     }

@@ -56,7 +56,9 @@ const DEFAULT_MAX_QUEUED: usize = 4096;
 /// ```
 #[must_use = "nothing runs before `run` is called"]
 pub struct Launcher<M: Module> {
+    /// The module with its middleware.
     pub(crate) starter: Starter<M>,
+    /// Without `IXT_MAX_CONCURRENCY`, which `run_async` reads.
     pub(crate) limits: Limits,
 }
 

@@ -49,6 +49,7 @@
 //!   the code of a manifest that needs it doesn't compile.
 //! - `tracing`: events of the crate tracing become lines of the host's log.
 //! - `testing`: the test harness, which runs a module in memory.
+//! - `compare-machinery`: for the benchmarks of this project only.
 
 mod blocking;
 mod caller;

@@ -76,10 +76,12 @@ pub use crate::request::{Request, TopicKind};
 pub struct Next(Arc<dyn Fn(Request) -> Handling + Send + Sync>);
 
 impl Next {
+    /// A service that calls this function for each request.
     pub(crate) fn new(call: impl Fn(Request) -> Handling + Send + Sync + 'static) -> Self {
         Self(Arc::new(call))
     }
 
+    /// Calls the function, which may panic. The future does the rest.
     pub(crate) fn call(&self, request: Request) -> Handling {
         self.0(request)
     }

@@ -32,6 +32,7 @@ impl<T: Encode> IntoReply for T {
 }
 
 impl Reply {
+    /// A reply with this object.
     pub(crate) fn new(data: Object<'static>) -> Self {
         Self(data)
     }

@@ -30,6 +30,7 @@ pub(crate) struct Calls {
     waiting: Mutex<Waiting>,
 }
 
+/// What waits for the host, behind the lock of [`Calls`].
 #[derive(Debug, Default)]
 struct Waiting {
     /// The id of the last call; they count from 1.
@@ -68,9 +69,10 @@ enum CallEnd<T> {
     DeadlineExceeded,
 }
 
-/// The deadline of a call.
+/// The deadline of a call, made by [`Link::limit`](super::link::Link::limit).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit {
+    /// When the SDK ends the call. The host gets `ttl_ms`, and may end it before.
     pub(crate) deadline: Instant,
     /// The milliseconds from the call to the deadline, for the frame and for the error's message.
     pub(crate) ttl_ms: u64,
@@ -173,6 +175,7 @@ impl Calls {
         Ok(id)
     }
 
+    /// Sets the deadline of a call, and plans a call of `expire` if it is the earliest. Does nothing if the call has ended.
     fn set_deadline(&self, id: u64, deadline: Instant) {
         let mut waiting = self.lock();
         // `None` if the response has come already.

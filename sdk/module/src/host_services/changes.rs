@@ -23,6 +23,7 @@ fn bytes_of(change: &Change) -> usize {
 #[derive(Debug, Default)]
 pub(crate) struct Changes(Mutex<Queued>);
 
+/// The queue of [`Changes`], behind its lock. Empty once the watch is overrun.
 #[derive(Debug, Default)]
 struct Queued {
     /// The keys of `last`, in the order in which their changes are taken.

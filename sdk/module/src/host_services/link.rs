@@ -21,6 +21,7 @@ use crate::outgoing::Outgoing;
 #[derive(Debug, Clone)]
 pub struct Link(Arc<Shared>);
 
+/// What the clones of a link share. It is also the log target of the request.
 #[derive(Debug)]
 struct Shared {
     calls: Arc<Calls>,
@@ -45,12 +46,14 @@ pub(crate) struct Origin {
     pub(crate) ttl: Option<Duration>,
     /// When the host has sent the request, in seconds since 1970. 0 if it did not say.
     pub(crate) timestamp: u64,
+    /// The priority of the request; low for calls of the module itself.
     pub(crate) priority: Priority,
     /// Set when the request is answered before its handler has ended. Never for calls of the module itself.
     pub(crate) cancelled: SetOnce<()>,
 }
 
 impl Origin {
+    /// The request in a `handle` or an `event` that was read at `received`; `id` is the host's.
     fn of_request(id: Option<u64>, handle: &Handle<'_>, received: Instant) -> Self {
         let Handle { message, context } = handle;
         let ttl = message.ttl_ms.map(Duration::from_millis);
@@ -75,6 +78,7 @@ impl Origin {
         }
     }
 
+    /// The module itself.
     fn of_module(now: Instant) -> Self {
         Self {
             text: Box::default(),

@@ -57,7 +57,7 @@ impl LogLine {
     }
 
     /// Writes the line to the host, without waiting, or to stderr if the host takes no lines, `init` has not come, or the connection is
-    /// closed. A line that a handler writes has the trace id of its request, also within [`blocking`](crate::blocking); one that another
+    /// closed. A line that a handler writes has the trace id of its request, also within [`blocking`](fn@crate::blocking); one that another
     /// thread or a spawned task writes has none.
     ///
     /// While the host reads too slowly, up to 1 MiB of lines is kept; beyond that the oldest lines are dropped, and a line in their place

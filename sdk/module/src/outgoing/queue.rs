@@ -28,10 +28,12 @@ pub(super) struct Queue {
     pub(super) max_frame_bytes: usize,
     /// Encoded frames, without those that a thread is writing now.
     pub(super) unwritten: WriteBuffer,
+    /// Which thread writes now.
     pub(super) writer: Writer,
     /// The reader of the connection. Frames that this thread sends are gathered: see [`writing`](super::writing). `None` before the
     /// first reader and after the last: no frame is gathered.
     pub(super) reader: Option<ThreadId>,
+    /// The buffers for large frames.
     pub(super) pool: BufferPool,
     /// [`close`](super::Outgoing::close) was called.
     pub(super) closing: bool,
@@ -39,6 +41,7 @@ pub(super) struct Queue {
     pub(super) gone: bool,
     /// Log lines that were written while the socket is full.
     pub(super) logs: LogBacklog,
+    /// None before `init` has come, and if the host has made no offer.
     pub(super) features: Features,
     /// The last value of [`Runtime::set_ready`](crate::Runtime::set_ready); true before the first.
     pub(super) ready: bool,

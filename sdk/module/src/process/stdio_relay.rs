@@ -1,6 +1,7 @@
 //! Keeps `println!` from panicking while a module shuts down. The host reads the module's stdout and stderr. Once the host is gone,
-//! printing fails and `println!` panics, which would end `Handler::shutdown` early. So during the shutdown both streams go through a
-//! pipe to a thread, which writes to the old stream, and drops the output when that fails.
+//! printing fails and `println!` panics, which would end `Handler::shutdown` early. So when the host is gone, both streams go through a
+//! pipe to a thread, which writes to the old stream, and drops the output when that fails. In any other shutdown only a stream without a
+//! reader does.
 
 use std::fs::File;
 use std::io::{self, PipeReader, Read as _, Write as _};
@@ -22,6 +23,7 @@ const MAX_WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Relays(Mutex<Running>);
 
+/// The relays that run.
 #[derive(Debug, Default)]
 struct Running {
     relays: Vec<Relay>,
@@ -81,6 +83,7 @@ impl Relays {
 }
 
 impl Relay {
+    /// Puts a pipe in place of the stream, and starts the thread that passes its output on to `target`, the old stream.
     fn start(stream: Stream, target: OwnedFd) -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
         let (sender, done) = mpsc::channel();
@@ -95,6 +98,7 @@ impl Relay {
         Ok(Self { stream, target, done })
     }
 
+    /// Gives the stream back its file, and waits until the thread has passed on what was printed, for [`MAX_WAIT`] at most.
     fn end(self) {
         let Self { stream, target, done } = self;
         let restored = if is_broken(&target) {
@@ -111,6 +115,7 @@ impl Relay {
 }
 
 impl Stream {
+    /// Another descriptor of the stream's file. An error if the stream is closed.
     fn duplicate(self) -> io::Result<OwnedFd> {
         match self {
             Self::Stdout => io::stdout().as_fd().try_clone_to_owned(),
@@ -118,6 +123,7 @@ impl Stream {
         }
     }
 
+    /// Puts another file in place of the stream's.
     fn replace(self, by: impl AsFd) -> io::Result<()> {
         match self {
             Self::Stdout => dup2_stdout(by)?,

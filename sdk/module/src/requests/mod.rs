@@ -92,6 +92,7 @@ struct Unlocked {
 }
 
 impl Requests {
+    /// A table without requests, whose module is not [open](Self::open) yet.
     pub(crate) fn new(limits: Limits, executor: Arc<dyn Executor>, outgoing: Arc<Outgoing>, stats: Stats) -> Self {
         Self {
             table: Mutex::new(RequestTable::new(stats)),
@@ -236,6 +237,7 @@ impl Requests {
         self.abort_where(|stage| matches!(stage, Stage::Queued(..)), error);
     }
 
+    /// Ends the requests whose stage is such a one with this error.
     fn abort_where(&self, which: impl Fn(&Stage) -> bool, error: impl Fn() -> Error) {
         let entries = self.lock().take_where(|entry| which(&entry.stage));
         for entry in entries {

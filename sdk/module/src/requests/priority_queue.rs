@@ -29,7 +29,7 @@ impl<K: Copy + Ord> PriorityQueue<K> {
         self.lanes.iter().map(VecDeque::len).sum()
     }
 
-    /// Appends a key.
+    /// Appends a key, which must be greater than all before.
     pub(super) fn push(&mut self, priority: Priority, key: K) {
         self.lanes[lane(priority)].push_back(key);
     }
@@ -55,6 +55,7 @@ impl<K: Copy + Ord> PriorityQueue<K> {
     }
 }
 
+/// The index in `lanes`.
 fn lane(priority: Priority) -> usize {
     match priority {
         Priority::Low => 0,

@@ -20,6 +20,7 @@ pub(crate) struct Stats {
     any_blocking: bool,
 }
 
+/// The statistics of one topic.
 #[derive(Debug, Default)]
 struct TopicStats {
     successes: u64,

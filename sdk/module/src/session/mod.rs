@@ -141,6 +141,7 @@ impl Session {
         Scope::of_session(&self.outgoing)
     }
 
+    /// The frames to the host: `transport` tells it which thread is the reader, and when to write.
     pub(crate) fn outgoing(&self) -> &Arc<Outgoing> {
         &self.outgoing
     }

@@ -51,8 +51,9 @@ pub(super) struct Conversation {
     stubbed: HashMap<u64, AbortHandle>,
     pub(super) store: Store,
     pub(super) logs: Vec<Log>,
+    /// The calls of other modules.
     pub(super) sent: Vec<Sent>,
-    /// The topic and the payload of each event.
+    /// The topic and the payload of each event that the module has published.
     pub(super) published: Vec<(String, Vec<u8>)>,
     pub(super) starting: Vec<Starting>,
     /// Whether the last `ready` frame has said false.

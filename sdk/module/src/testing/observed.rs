@@ -27,7 +27,7 @@ pub struct Sent {
     pub topic: String,
     /// The payload.
     pub payload: Vec<u8>,
-    /// The priority: the call's own, or else that of the request that it was made for.
+    /// The priority: the call's own, or else that of the request that it was made for, or else low.
     pub priority: Priority,
     /// The milliseconds from the call to its deadline, which may be that of the request that it was made for; `None` if it has none.
     pub ttl_ms: Option<u64>,

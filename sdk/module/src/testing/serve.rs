@@ -16,7 +16,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// blocks the module. `IXT_MAX_CONCURRENCY` is not read.
 ///
 /// Dropping the future stops the module without `Handler::shutdown`: nothing more is read, and no handler is polled again. Tasks that the
-/// author has spawned and threads of [`blocking`](crate::blocking) go on, and the future of a waiting handler may be dropped later or
+/// author has spawned and threads of [`blocking`](fn@crate::blocking) go on, and the future of a waiting handler may be dropped later or
 /// never.
 ///
 /// ```

@@ -25,6 +25,7 @@ pub(crate) struct Socket {
 type Job = Box<dyn FnOnce() + Send>;
 
 impl Socket {
+    /// Writes to this stream. Starts no thread before the socket is full.
     pub(crate) fn new(stream: &Arc<UnixStream>) -> Self {
         Self { stream: Arc::clone(stream), writer: OnceLock::new() }
     }

@@ -29,6 +29,7 @@ pub(crate) struct ThreadExecutor {
 }
 
 impl ThreadExecutor {
+    /// A lease that no thread has: steps run on the blocking pool of `tokio` until `Connection::start` starts the reader.
     pub(crate) fn new(tokio: Handle) -> Self {
         Self { lease: Mutex::new(ReaderLease::new()), watchdog: Condvar::new(), reader_tid: AtomicI32::new(0), tokio }
     }
@@ -97,6 +98,7 @@ impl ThreadExecutor {
         self.run_all_elsewhere(ready);
     }
 
+    /// Notes that the calling thread is the reader, for the watchdog.
     fn set_reader_tid(&self) {
         self.reader_tid.store(gettid().as_raw_nonzero().get(), Ordering::Relaxed);
     }

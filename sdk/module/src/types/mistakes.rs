@@ -15,6 +15,7 @@ use ixt_protocol::InvalidJson;
 #[derive(Debug, Default)]
 pub(crate) struct Mistakes(RefCell<Found>);
 
+/// What [`Mistakes`] holds.
 #[derive(Debug, Default)]
 struct Found {
     /// The path of the value that is being read: keys, and indices such as `[3]`.

@@ -317,6 +317,8 @@ pub struct RecordReader<'de, 'm, A: MapAccess<'de>> {
 }
 
 impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
+    /// Reads the object `map`. `fields` must be sorted by key. Of `reading`, only where mistakes are collected counts: each field has rules
+    /// of its own.
     pub(crate) fn new(map: A, fields: &'static [Field], reading: Reading<'m>) -> Self {
         let mistakes = reading.mistakes;
         Self { map, fields, seen: Seen::default(), current: 0, error: None, mistakes, input: PhantomData }
@@ -492,6 +494,7 @@ pub struct RecordWriter<S: SerializeMap> {
 }
 
 impl<S: SerializeMap> RecordWriter<S> {
+    /// A writer that leaves out nothing.
     pub(crate) fn new(map: S) -> Self {
         Self { map, error: None, leaves_out: false, apart: None }
     }
@@ -547,6 +550,7 @@ impl<S: SerializeMap> RecordWriter<S> {
         }
     }
 
+    /// Ends the object, or returns the first error.
     pub(crate) fn finish(self) -> Result<S::Ok, S::Error> {
         match self.error {
             Some(error) => Err(error),

@@ -109,7 +109,7 @@ pub fn encode_enum<T: TextEnum, S: Serializer>(value: &T, serializer: S) -> Resu
     serializer.serialize_str(value.name())
 }
 
-/// Implements the traits for a generated enum that has [`TextEnum`]: `Display`, `FromStr`, `Decode`, `Encode` and serde's. The rules of a
+/// Implements the traits for a generated enum that has `TextEnum`: `Display`, `FromStr`, `Decode`, `Encode` and serde's. The rules of a
 /// field don't apply to an enum.
 #[doc(hidden)]
 #[macro_export]
