@@ -15,7 +15,7 @@ use crate::host_services::link::{Link, Origin};
 use crate::log::Scope;
 
 /// The context of the request that a handler handles: the caller, the trace, the deadline, and so on. It has the fields of `context` in
-/// the Python and Node.js SDKs, and those of `message` but for the payload. Cheap to clone.
+/// the Python and Node.js SDKs, and those of `message` except for the payload. Cheap to clone.
 ///
 /// It is a [`Caller`]: calls that are made with it belong to the request. A clone may outlive the request, in a task that the handler has
 /// spawned.

@@ -115,8 +115,8 @@ impl<M: Module> Launcher<M> {
     /// in `main`, and return its result, which becomes the exit status:
     ///
     /// - 0 after a shutdown that the host, SIGTERM, SIGINT or the end of the connection has begun, if `Handler::shutdown` succeeds;
-    /// - 1 if the module can't start, or `Handler::shutdown` fails (the log says why), or if `init` is refused or fails (the reply to
-    ///   `init` says why);
+    /// - 1 if the module can't start or `Handler::shutdown` fails (the log says why), if `init` is refused or fails (the reply to `init`
+    ///   says why), or if a thread of the SDK panics;
     /// - 2 if it was started without a host, that is without `IXT_IPC_SOCKET`; it prints to stderr how to start it.
     ///
     /// A second SIGTERM or SIGINT ends the process at once, with status 128 plus the number of the signal.

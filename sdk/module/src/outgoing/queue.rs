@@ -41,7 +41,7 @@ pub(super) struct Queue {
     pub(super) gone: bool,
     /// Log lines that were written while the socket is full.
     pub(super) logs: LogBacklog,
-    /// None before `init` has come, and if the host has made no offer.
+    /// The optional frames. All false before `init` has come, and if the host has made no offer.
     pub(super) features: Features,
     /// The last value of [`Runtime::set_ready`](crate::Runtime::set_ready); true before the first.
     pub(super) ready: bool,

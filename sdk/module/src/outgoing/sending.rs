@@ -15,7 +15,7 @@ use crate::log::log_error;
 use crate::reply::Reply;
 
 /// With more unwritten bytes than this, service requests fail, and successful replies become errors: the host does not read. The bytes that
-/// a thread is writing don't count. `cancel` and errors have no limit: they are small.
+/// a thread is writing don't count. `cancel` and error replies are queued beyond it.
 pub(super) const MAX_UNWRITTEN_BYTES: usize = 64 * 1024 * 1024;
 
 impl Outgoing {

@@ -56,7 +56,7 @@ pub(crate) type Done = Box<dyn FnOnce(WriteBuffer, io::Result<()>) + Send>;
 pub(super) enum Writer {
     /// None.
     Idle,
-    /// One that has sent a frame. It writes until the queue is empty, or the socket is full.
+    /// One that has sent a frame, or the reader. It writes until the queue is empty, or the socket is full.
     Writing,
     /// The sink's thread, which waits for the socket. When it has written the rest, it continues with the queue.
     Full,

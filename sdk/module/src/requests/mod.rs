@@ -237,7 +237,7 @@ impl Requests {
         self.abort_where(|stage| matches!(stage, Stage::Queued(..)), error);
     }
 
-    /// Ends the requests whose stage is such a one with this error.
+    /// Ends the requests for whose stage `which` is true with this error.
     fn abort_where(&self, which: impl Fn(&Stage) -> bool, error: impl Fn() -> Error) {
         let entries = self.lock().take_where(|entry| which(&entry.stage));
         for entry in entries {

@@ -192,7 +192,7 @@ impl Session {
     }
 
     /// Takes a frame that was read at `now`. Returns the limit and the framing of the host's later frames if the frame is an `init` that
-    /// sets them, otherwise `None`. A frame that can't be read is answered or logged, and the next one is taken all the same.
+    /// sets them, otherwise `None`. A frame that can't be read is answered or logged.
     fn receive(self: &Arc<Self>, frame: Result<RawFrame<'_>, FramingError>, now: Instant) -> Option<HostFraming> {
         let framing = frame.as_ref().map(|frame| frame.framing).unwrap_or_default();
         if self.stage() == Stage::Connected {

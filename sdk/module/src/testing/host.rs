@@ -73,7 +73,7 @@ impl Host {
     }
 
     /// Starts the module as a task of the current tokio runtime, and waits for `Handler::init`. The configuration is taken as it is,
-    /// without a check. There is no timeout.
+    /// without a check. There is no timeout. This host never drains: `Runtime::stopping` returns when the shutdown begins.
     ///
     /// # Errors
     ///

@@ -18,7 +18,7 @@ use crate::requests::{Executor, Step, StepClass};
 use crate::session::Session;
 use crate::thread_id::current_thread_id;
 
-/// Runs each step as a task of tokio, whatever its class. A deadline has a task of its own, which sleeps until then.
+/// Runs each step as a task of tokio, whatever its class. For each deadline, another task sleeps until then.
 #[derive(Debug)]
 pub(crate) struct PlainExecutor {
     tokio: Handle,

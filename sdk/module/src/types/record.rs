@@ -317,8 +317,7 @@ pub struct RecordReader<'de, 'm, A: MapAccess<'de>> {
 }
 
 impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
-    /// Reads the object `map`. `fields` must be sorted by key. Of `reading`, only where mistakes are collected counts: each field has rules
-    /// of its own.
+    /// Reads the object `map`. `fields` must be sorted by key. The rules of `reading` are not used: each field has its rules in `fields`.
     pub(crate) fn new(map: A, fields: &'static [Field], reading: Reading<'m>) -> Self {
         let mistakes = reading.mistakes;
         Self { map, fields, seen: Seen::default(), current: 0, error: None, mistakes, input: PhantomData }
