@@ -77,6 +77,8 @@ pub async fn serve<M: crate::module::Module>(
     let (end, ()) = tokio::join!(run, output);
     match end {
         End::Clean => Ok(()),
-        End::Failed => Err(Error::internal("`init` or `shutdown` has failed; the reply to it, or the module's log, says why")),
+        End::Failed => {
+            Err(Error::internal("`init` or `shutdown` has failed; the reply to it, or the module's log, says why"))
+        }
     }
 }

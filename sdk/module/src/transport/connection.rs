@@ -120,9 +120,9 @@ impl Connection {
         });
     }
 
-    /// Takes frames from the buffer, or, if it has none, reads more. With `wait` (no step is ready) it writes the gathered replies before it
-    /// waits for the host. Without `wait` it writes them first, and reads only what the socket has. Returns false at the end of the input
-    /// and after an error of the socket.
+    /// Takes frames from the buffer, or, if it has none, reads more. With `wait` (no step is ready) it writes the gathered replies before
+    /// it waits for the host. Without `wait` it writes them first, and reads only what the socket has. Returns false at the end of the
+    /// input and after an error of the socket.
     fn take_frames(&self, wait: bool) -> bool {
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
         let outgoing = self.session.outgoing();

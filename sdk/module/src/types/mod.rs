@@ -62,7 +62,7 @@ pub trait Decode: Sized {
     /// there, and the error may say no more than that there are some.
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error>;
 
-    /// Checks a value against rules. Types without rules take every value. `decode` calls it, and so does `TryFrom` of a newtype.
+    /// Checks a value against rules, the same that `decode` checks. Types without rules take every value. `TryFrom` of a newtype calls it.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ pub trait Decode: Sized {
     }
 }
 
-/// A value of a manifest type that can be written as JSON. Records of the configuration can't.
+/// A value of a manifest type that can be written as JSON. Tables of `[config]` can't.
 pub trait Encode {
     /// Writes the value, without checking its rules.
     ///
