@@ -34,8 +34,8 @@ pub(crate) enum Scope {
 }
 
 thread_local! {
-    /// The scope of the code that runs on this thread. The only thread-local state of this crate: authors log with free functions, from code
-    /// without a context, and a panic hook has no context either. It is set only while `Scope::run` is on the stack.
+    /// The scope of the code that runs on this thread. The only thread-local state of this crate: authors log with free functions, from
+    /// code without a context, and a panic hook has no context either. It is set only while `Scope::run` is on the stack.
     static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
 }
 
