@@ -1,11 +1,13 @@
-//! Runs work that blocks its thread on a thread where it delays no other handler.
+//! [`blocking`]: runs work that blocks its thread on a thread where it delays no other handler.
 
 use crate::error::{Error, Result};
 use crate::log::Scope;
 
-/// Runs code that blocks or computes for long on a thread of tokio's blocking pool, so that the handler doesn't delay others.
+/// Runs code that blocks or computes for long on a thread of tokio's blocking pool, so that the handler doesn't delay others. The work
+/// begins when the future is first polled, or when a thread is free.
 ///
-/// If the future is dropped (the caller has cancelled the request, say), the work still runs to its end, and its result is lost.
+/// If the future is dropped after that (the caller has cancelled the request, say), the work still runs to its end, and its result is
+/// lost.
 ///
 /// ```
 /// # async fn example() -> ixt_sdk::Result<()> {
@@ -16,8 +18,11 @@ use crate::log::Scope;
 ///
 /// # Errors
 ///
-/// Those of the work; `UNAVAILABLE`, retryable, if the module ends before the work has begun. A panic of the work becomes a panic of the
-/// caller.
+/// Those of the work; `UNAVAILABLE`, retryable, if the module ends before the work has begun.
+///
+/// # Panics
+///
+/// If the work panics, or outside of a tokio runtime. Handlers run within one.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     // Log lines of the work belong to the same request.
     let scope = Scope::current();

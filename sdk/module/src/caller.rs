@@ -9,7 +9,8 @@ use crate::host_services::kv::Kv;
 ///
 /// - [`Context`](crate::Context), in a handler. Calls belong to its request: they have its trace id, and its priority unless they set
 ///   their own, and end at its deadline at the latest.
-/// - [`Runtime`](crate::Runtime), everywhere else. Each call has a new trace, and no deadline but its own or that of the called service.
+/// - [`Runtime`](crate::Runtime), everywhere else. Each call has a new trace. Its deadline is the one that it sets, or else that of the
+///   called service in its manifest; without either it has none.
 pub trait Caller: sealed::Sealed + Sync {
     /// The message bus: calls other modules, and publishes events, by topic.
     fn bus(&self) -> Bus<'_> {
@@ -22,19 +23,20 @@ pub trait Caller: sealed::Sealed + Sync {
     }
 }
 
+/// Keeps authors from implementing [`Caller`].
 pub(crate) mod sealed {
     pub trait Sealed {
         fn link(&self) -> &crate::host_services::link::Link;
     }
 }
 
-/// A typed call; for generated code. `ttl_ms` is that of the manifest.
+/// A typed call; for generated code. `ttl_ms` is that of the callee's manifest; `None` if it has none, or is not imported.
 #[doc(hidden)]
 pub fn call<R>(caller: &impl Caller, topic: &'static str, request: &impl Serialize, ttl_ms: Option<u64>) -> Call<R> {
     caller.bus().call_declared(topic, serde_json::to_vec(request).map_err(Into::into), ttl_ms)
 }
 
-/// A typed call with bytes as payload; for generated code.
+/// The same with bytes as payload, for a service that declares no request; for generated code.
 #[doc(hidden)]
 pub fn call_raw<R>(caller: &impl Caller, topic: &'static str, payload: &[u8], ttl_ms: Option<u64>) -> Call<R> {
     caller.bus().call_declared(topic, Ok(payload.to_vec()), ttl_ms)

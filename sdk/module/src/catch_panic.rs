@@ -1,5 +1,6 @@
 //! Turns a panic of the author's code into an error, so that the request gets a reply and the module lives on. All code that calls a
-//! `Handler` or a middleware uses this.
+//! `Handler` or a middleware uses this. With `panic = "abort"` it catches nothing: the process ends. The log line about a panic is made by
+//! `process/panic_hook.rs`.
 
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,11 +20,13 @@ pub(crate) async fn caught<T>(what: impl Display, make: impl FnOnce() -> Boxed<R
 pub(crate) struct Caught<T>(Option<Boxed<Result<T>>>);
 
 impl<T> Caught<T> {
+    /// Calls `make` now; if it panics, the first poll returns the error.
     pub(crate) fn new(make: impl FnOnce() -> Boxed<Result<T>>) -> Self {
         Self(catch_unwind(AssertUnwindSafe(make)).ok())
     }
 
-    /// Polls the future; `what` names it in the error. Must not be called again after `Ready`.
+    /// Polls the future. A panic is `Ready` with the error `INTERNAL`, in which `what` names the work. Must not be called again after
+    /// `Ready`.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, what: &impl Display) -> Poll<Result<T>> {
         // Unwind safety: after a panic the future isn't polled again. Data that it shares with other handlers may be half changed. As
         // everywhere in Rust, a poisoned mutex guards against that.

@@ -1,7 +1,8 @@
 //! Reads the configuration that the host sends into the generated `Config`, and reports all its mistakes at once.
 //!
-//! Generated code builds the struct in one expression, key by key. If a key is wrong, the mistake is noted, the default of its type takes
-//! its place, and the struct is dropped at the end. That also compiles fast; a derived `Deserialize` with 2,000 fields does not.
+//! Generated code takes every key, and builds the struct in one expression. If a key is wrong, the mistake is noted, its default or that of
+//! its Rust type takes its place, and the struct is dropped at the end. If there is no default, no struct is built. That also compiles
+//! fast; a derived `Deserialize` with 2,000 fields does not.
 
 use ixt_protocol::{InvalidJson, read_json};
 use serde_json::{Map, Value, json};
@@ -26,7 +27,7 @@ pub struct ConfigKey {
 }
 
 impl ConfigKey {
-    /// An optional key; for generated code.
+    /// An optional key without a default; for generated code, which adds the rest by the methods below.
     #[doc(hidden)]
     #[must_use]
     pub const fn new(name: &'static str, type_name: &'static str) -> Self {
@@ -74,7 +75,7 @@ impl ConfigKey {
         self.name
     }
 
-    /// The type in the manifest's words, such as `integer` or `list<string>`.
+    /// The type as the manifest names it, such as `integer` or `list<string>`.
     #[must_use]
     pub const fn type_name(&self) -> &'static str {
         self.type_name
@@ -86,19 +87,19 @@ impl ConfigKey {
         self.description
     }
 
-    /// The default, as text in the form of the manifest. `None` if there is none, and for secrets.
+    /// The default, as text in the form that it has in the manifest. `None` if there is none, and for secrets.
     #[must_use]
     pub const fn default(&self) -> Option<&'static str> {
         self.default
     }
 
-    /// Whether the host must set the key.
+    /// Whether the host must set the key: it is not optional and has no default. Without it, the module does not start.
     #[must_use]
     pub const fn is_required(&self) -> bool {
         self.required
     }
 
-    /// Whether its value must never be shown.
+    /// Whether its value must never be shown: the manifest says `secret = true`.
     #[must_use]
     pub const fn is_secret(&self) -> bool {
         self.secret
@@ -121,7 +122,8 @@ pub trait FromConfig: Sized + 'static {
     fn from_config(keys: &mut ConfigKeys) -> Option<Self>;
 }
 
-/// The keys that the host has sent and that were not taken yet, and the mistakes in those that were taken.
+/// The keys that the host has sent and that were not taken yet, and the mistakes in those that were taken. A key that is `null` counts as
+/// absent. What is not taken at the end is an unknown key.
 #[derive(Debug, Default)]
 pub struct ConfigKeys {
     given: Map<String, Value>,
@@ -151,6 +153,7 @@ impl ConfigKeys {
         self.read(key, rules, value, |_| ())
     }
 
+    /// Reads the value of a key. Calls `absent` if there is none.
     fn read<T: Decode>(
         &self,
         key: &'static str,
@@ -167,7 +170,7 @@ impl ConfigKeys {
     }
 }
 
-/// Removes the wrong value from an error: it may be a secret.
+/// Removes the wrong value from an error, since it may be a secret, and puts the Rust names of types into words.
 fn without_value(invalid: InvalidJson) -> InvalidJson {
     let mut invalid = invalid.without_value();
     for (rust, plain) in [("expected i64", "expected an integer of 64 bits"), ("expected f64", "expected a number")] {
@@ -178,7 +181,7 @@ fn without_value(invalid: InvalidJson) -> InvalidJson {
     invalid
 }
 
-/// Reads the configuration from a JSON object. Logs each deprecated key that is set.
+/// Reads the configuration from a JSON object. Logs each deprecated key that is set, as an error. Called once, before `Handler::init`.
 ///
 /// # Errors
 ///

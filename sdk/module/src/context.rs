@@ -15,16 +15,17 @@ use crate::host_services::link::{Link, Origin};
 use crate::log::Scope;
 
 /// The context of the request that a handler handles: the caller, the trace, the deadline, and so on. It has the fields of `context` in
-/// the Python and Node.js SDKs, and those of `message` but for the payload. Cheap to clone.
+/// the Python and Node.js SDKs, and those of `message` except for the payload. Cheap to clone.
 ///
-/// It is a [`Caller`]: calls that are made with it belong to the request.
+/// It is a [`Caller`]: calls that are made with it belong to the request. A clone may outlive the request, in a task that the handler has
+/// spawned.
 #[derive(Debug, Clone)]
 pub struct Context {
     link: Link,
     extensions: Extensions,
 }
 
-/// The values that middleware has inserted, by their types. `None` before the first.
+/// The values that middleware has inserted, by their types. `None` before the first. Clones share the map until one inserts a value.
 #[derive(Clone, Default)]
 struct Extensions(Option<Arc<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>);
 
@@ -35,6 +36,7 @@ impl fmt::Debug for Extensions {
 }
 
 impl Context {
+    /// The context of the request of this link, without values of middleware.
     pub(crate) fn new(link: Link) -> Self {
         Self { link, extensions: Extensions::default() }
     }
@@ -43,16 +45,17 @@ impl Context {
         self.link.origin()
     }
 
-    /// When the frame was read.
+    /// When the frame was read: the deadline and the statistics count from here.
     pub(crate) fn received(&self) -> Instant {
         self.origin().received
     }
 
+    /// The scope of log lines of this request.
     pub(crate) fn log_scope(&self) -> Scope {
         self.link.log_scope()
     }
 
-    /// The topic of the service or event.
+    /// The topic of the service or event, as the caller has sent it.
     #[must_use]
     pub fn topic(&self) -> &str {
         self.origin().topic()
@@ -64,7 +67,8 @@ impl Context {
         self.origin().trace_id()
     }
 
-    /// The caller as `name:version`: a module, or the host itself, for calls from the command line, say. Empty if the host has sent none.
+    /// The caller as `name:version`: a module, or the host itself, which also stands for callers on the command line. Empty if the host has
+    /// sent none.
     #[must_use]
     pub fn source_module(&self) -> &str {
         self.origin().source()
@@ -78,7 +82,8 @@ impl Context {
         Some(self.origin().traceparent()).filter(|traceparent| !traceparent.is_empty())
     }
 
-    /// When the host has sent the request, to the second. The beginning of 1970 if it did not say.
+    /// When the host has sent the request to the module, to the second; the caller may have sent it earlier. The beginning of 1970 if the
+    /// host did not say, or if the time is beyond the range of `SystemTime`.
     #[must_use]
     pub fn timestamp(&self) -> SystemTime {
         // A time beyond the clock's range counts as none.
@@ -87,21 +92,22 @@ impl Context {
             .unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
-    /// The priority of the request, [`Priority::Low`] if the host has sent none; that of an event is always low. Queued requests begin in
-    /// the order of their priority.
+    /// The priority of the request, [`Priority::Low`] if the host has sent none; that of an event is always low. Among queued requests,
+    /// those with a higher priority begin first.
     #[must_use]
     pub fn priority(&self) -> Priority {
         self.origin().priority
     }
 
-    /// The time from the sending of the request to its deadline. `None` if there is no deadline.
+    /// How long the caller still waited when the host sent the request, in whole milliseconds. `None` if there is no deadline. For the time
+    /// that is left, see [`remaining`](Self::remaining).
     #[must_use]
     pub fn ttl(&self) -> Option<Duration> {
         self.origin().ttl
     }
 
-    /// The deadline. Some milliseconds after it, the caller gets `DEADLINE_EXCEEDED`, and the handler's future is dropped. `None` if
-    /// there is no deadline.
+    /// The deadline: [`ttl`](Self::ttl) after the SDK has read the request. Some milliseconds after it, the caller gets
+    /// `DEADLINE_EXCEEDED`, and the handler's future is dropped. `None` if there is no deadline.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.origin().deadline
@@ -113,9 +119,9 @@ impl Context {
         self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether the request has ended before its handler: the caller has cancelled it, its deadline is over, or the module's shutdown
-    /// could not wait longer. A handler that blocks its thread should check this now and then, and return if it is true. An async
-    /// handler need not: its future is dropped.
+    /// Whether the request was answered before its handler has ended: the caller has cancelled it, its deadline is over, or the module's
+    /// shutdown could not wait longer. False after the handler has replied. A handler that blocks its thread should check this now and
+    /// then, and return if it is true: its result is lost. An async handler need not: its future is dropped.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.origin().cancelled.initialized()
@@ -127,6 +133,7 @@ impl Context {
         self.origin().cancelled.wait().await;
     }
 
+    /// Makes [`is_cancelled`](Self::is_cancelled) true, for all clones. Called when the request is answered before its handler has ended.
     pub(crate) fn cancel(&self) {
         let _ = self.origin().cancelled.set(());
     }
@@ -138,7 +145,7 @@ impl Context {
         values.insert(TypeId::of::<T>(), Arc::new(value));
     }
 
-    /// The value of type `T` that middleware has [inserted](Self::insert). `None` if it has inserted none.
+    /// The value of exactly the type `T` that middleware has [inserted](Self::insert). `None` if it has inserted none.
     #[must_use]
     pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.extensions.0.as_ref()?.get(&TypeId::of::<T>())?.downcast_ref()

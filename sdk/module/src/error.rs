@@ -14,7 +14,7 @@ use crate::log::log_error;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a request failed: a code for programs, a message for people, and details. It is the `error(code, message, details)` of the
-/// Python and Node.js SDKs.
+/// Python and Node.js SDKs. A handler that returns it sends all of this to the caller; a call of another module returns the callee's.
 ///
 /// Every `std::error::Error` converts into it with `?`, and becomes [`INTERNAL`](code::INTERNAL) with its own message; its sources go
 /// to the module's log, not to the caller. For that reason this type is not a `std::error::Error` itself.
@@ -43,9 +43,9 @@ struct Inner {
 }
 
 impl Error {
-    /// An error with one of the codes in [`code`](crate::code), or with a code of the service: by convention in upper case, such as
-    /// `OUT_OF_STOCK`. An empty code is sent as `INTERNAL`. If the code has more than 256 bytes, the caller gets `INTERNAL`. The host cuts
-    /// a message after 64 KiB.
+    /// An error that is not retryable, with one of the codes in [`code`](crate::code), or with a code of the service: by convention in
+    /// upper case, such as `OUT_OF_STOCK`. An empty code is sent as `INTERNAL`. If the code has more than 256 bytes, the caller gets
+    /// `INTERNAL`. The host cuts a message after 64 KiB.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             code: code.into(),
@@ -56,18 +56,18 @@ impl Error {
         }))
     }
 
-    /// [`INVALID_INPUT`](code::INVALID_INPUT): the request is wrong. The same request will fail again.
+    /// [`INVALID_INPUT`](code::INVALID_INPUT), not retryable: the request is wrong. The same request will fail again.
     pub fn invalid_input(message: impl Into<String>) -> Self {
         Self::new(code::INVALID_INPUT, message)
     }
 
-    /// [`NOT_FOUND`](code::NOT_FOUND): what the request asks for does not exist.
+    /// [`NOT_FOUND`](code::NOT_FOUND), not retryable: what the request asks for does not exist.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(code::NOT_FOUND, message)
     }
 
-    /// [`INTERNAL`](code::INTERNAL): something is wrong with the service, not with the request. Takes anything that can be displayed, for
-    /// errors that don't implement `std::error::Error`.
+    /// [`INTERNAL`](code::INTERNAL), not retryable: something is wrong with the service, not with the request. Takes anything that can be
+    /// displayed, for errors that don't implement `std::error::Error`. The caller gets the message.
     pub fn internal(message: impl fmt::Display) -> Self {
         Self::new(code::INTERNAL, message.to_string())
     }
@@ -85,7 +85,7 @@ impl Error {
         self
     }
 
-    /// Marks the error as retryable: the same request may succeed later.
+    /// Marks the error as retryable: the same request may succeed later. It is for the caller's program; the SDK doesn't repeat a call.
     #[must_use]
     pub fn retryable(mut self) -> Self {
         self.0.retryable = true;
@@ -135,7 +135,7 @@ impl Error {
         causes
     }
 
-    /// The error in a `service_response`.
+    /// The error in a `service_response`, or in a module's reply to the test host. Details that can't be read are left out.
     pub(crate) fn from_body(body: ErrorBody<'_>) -> Self {
         let details = body.details.and_then(|details| serde_json::from_str(details.get()).ok());
         Self(Box::new(Inner {
@@ -147,7 +147,8 @@ impl Error {
         }))
     }
 
-    /// `INVALID_INPUT` with the path of the wrong key as the detail `path`.
+    /// `INVALID_INPUT` with the path of the wrong key as the detail `path`. Without the detail if the value as a whole is wrong. `what`
+    /// begins the message.
     pub(crate) fn invalid_json(what: &str, invalid: &InvalidJson) -> Self {
         let error = Self::invalid_input(format!("{what}: {invalid}"));
         if invalid.path.is_empty() { error } else { error.detail("path", &invalid.path) }

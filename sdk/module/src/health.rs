@@ -27,8 +27,8 @@ impl Health {
         Self::new(true)
     }
 
-    /// The module doesn't work, for this reason, which becomes the detail `message`. After some such checks in a row the host ends the
-    /// process; its configuration says how many.
+    /// The module doesn't work, for this reason, which becomes the detail `message`. After some such checks in a row, the host ends the
+    /// process; the host's configuration says how many.
     #[must_use]
     pub fn unhealthy(reason: impl Into<String>) -> Self {
         Self::new(false).detail("message", reason.into())
@@ -42,7 +42,7 @@ impl Health {
         Self::new(true).detail("ready", false).detail("message", reason.into())
     }
 
-    /// Whether the module works.
+    /// Whether the module works: the detail `healthy` is `true`.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.0.get("healthy") == Some(&Value::Bool(true))
@@ -64,8 +64,9 @@ impl Health {
         Self(Map::from_iter([("healthy".to_owned(), Value::Bool(healthy))]))
     }
 
-    /// Sets a detail, in place of one with the same key; the SDK sets `ixt`. A value that can't be JSON (a map whose keys are not strings,
-    /// say) becomes a string with the reason. If all details have more than 64 KiB, the host keeps only `healthy` and `ready`.
+    /// Sets a detail, in place of one with the same key. The SDK sets `ixt`; `healthy`, `ready` and `message` mean what the constructors
+    /// say. A value that can't be JSON (a map whose keys are not strings, say) becomes a string with the reason. If the whole report has
+    /// more than 64 KiB as JSON, the host keeps only `healthy` and `ready`.
     #[must_use]
     pub fn detail(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
         self.0.insert(key.into(), json_or_reason(value));

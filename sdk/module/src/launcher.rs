@@ -1,4 +1,5 @@
-//! The module's process from `main` to its exit status.
+//! The module's process from `main` to its exit status: the [`Launcher`] reads the environment, connects to the host's socket, runs the
+//! session, and turns its end into the exit status. The test harness takes a `Launcher` too, but does not run it as a process.
 
 use std::env;
 use std::fmt::Write as _;
@@ -29,23 +30,23 @@ use crate::transport::plain::PlainExecutor;
 use crate::transport::socket::Socket;
 use crate::transport::thread_executor::ThreadExecutor;
 
-/// The environment variable with the path of the host's socket.
+/// The environment variable with the path of the host's socket. Without it, [`Launcher::run`] prints the help and ends.
 const SOCKET: &str = "IXT_IPC_SOCKET";
-/// The environment variable with this process's id, for hosts that don't send it in `init`.
+/// The environment variable with this process's id, for hosts that don't send it in `init`. Without it, the id is empty.
 const MODULE_ID: &str = "IXT_MODULE_ID";
 /// The environment variable that overrides `Launcher::max_concurrency`.
 const MAX_CONCURRENCY: &str = "IXT_MAX_CONCURRENCY";
 /// The exit status of a module that was started without a host.
 const NO_HOST: u8 = 2;
-/// How many topics the help lists at most.
+/// How many topics the help lists at most. It gives the number of the others.
 const LISTED_TOPICS: usize = 20;
-/// The default of `max_concurrency`.
+/// The default of [`Launcher::max_concurrency`].
 const DEFAULT_MAX_CONCURRENCY: usize = 256;
-/// The default of `max_queued`.
+/// The default of [`Launcher::max_queued`].
 const DEFAULT_MAX_QUEUED: usize = 4096;
 
 /// Runs a module with other limits than the defaults, or with middleware. The generated function `module::<H>()` makes it, where `H` is
-/// the author's handler.
+/// the author's handler. The test harness `testing` takes one too, with its limits and middleware.
 ///
 /// ```no_run
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/documentation/greeter.rs"));
@@ -55,7 +56,9 @@ const DEFAULT_MAX_QUEUED: usize = 4096;
 /// ```
 #[must_use = "nothing runs before `run` is called"]
 pub struct Launcher<M: Module> {
+    /// The module with its middleware.
     pub(crate) starter: Starter<M>,
+    /// Without `IXT_MAX_CONCURRENCY`, which `run_async` reads.
     pub(crate) limits: Limits,
 }
 
@@ -69,8 +72,9 @@ impl<M: Module> Launcher<M> {
     }
 
     /// Sets how many handlers of services and events run at the same time; 256 by default. The environment variable
-    /// `IXT_MAX_CONCURRENCY` takes precedence; if it is not a number above 0, the module does not start. A handler whose thread blocks
-    /// counts until its method returns, even if the request was answered before. Health checks and the module's own calls don't count.
+    /// `IXT_MAX_CONCURRENCY` takes precedence in [`run`](Self::run) and [`run_async`](Self::run_async); if it is not a number above 0,
+    /// the module does not start. A handler whose thread blocks counts until its method returns, even if the request was answered
+    /// before. `init`, health checks and the module's own calls don't count.
     ///
     /// # Panics
     ///
@@ -81,14 +85,16 @@ impl<M: Module> Launcher<M> {
         self
     }
 
-    /// Sets how many more requests are queued while all handlers are busy; 4,096 by default. With 0, none. The one with the highest
-    /// priority begins next, but every eighth is the oldest. Requests beyond the limit are refused with `RESOURCE_EXHAUSTED`, retryable.
+    /// Sets how many more requests are queued while `max_concurrency` handlers run; 4,096 by default, none with 0. The request with the
+    /// highest priority begins next, but every eighth time the oldest one. Requests beyond the limit are refused with
+    /// `RESOURCE_EXHAUSTED`, retryable.
     pub fn max_queued(mut self, requests: usize) -> Self {
         self.limits.max_queued = requests;
         self
     }
 
     /// Puts [middleware](crate::middleware) around the handler and around the layers of earlier calls: the last layer is the outermost.
+    /// `Layer::layer` is called once, after `Handler::init` has succeeded.
     pub fn layer<L>(mut self, layer: L) -> Self
     where
         L: Layer<Next> + Send + Sync + 'static,
@@ -105,13 +111,18 @@ impl<M: Module> Launcher<M> {
         self
     }
 
-    /// Runs the module on a new tokio runtime until it is shut down. Call it in `main`, and return its result:
+    /// Runs the module on a new tokio runtime, and returns when the module has shut down. Tasks that still run then are dropped. Call it
+    /// in `main`, and return its result, which becomes the exit status:
     ///
-    /// - 0 after a shutdown that went well; also if the host is gone, or after SIGTERM or SIGINT;
-    /// - 1 if the module can't start, or if `Handler::init` or `Handler::shutdown` fails; the log says why;
-    /// - 2 if it was started without a host, that is without `IXT_IPC_SOCKET`; it prints how to start it.
+    /// - 0 after a shutdown that the host, SIGTERM, SIGINT or the end of the connection has begun, if `Handler::shutdown` succeeds;
+    /// - 1 if the module can't start or `Handler::shutdown` fails (the log says why), if `init` is refused or fails (the reply to `init`
+    ///   says why), or if a thread of the SDK panics;
+    /// - 2 if it was started without a host, that is without `IXT_IPC_SOCKET`; it prints to stderr how to start it.
     ///
-    /// Within a tokio runtime, such as that of `#[tokio::main]`, it fails: call [`run_async`](Self::run_async) there.
+    /// A second SIGTERM or SIGINT ends the process at once, with status 128 plus the number of the signal.
+    ///
+    /// Within a tokio runtime, such as that of `#[tokio::main]`, it logs an error and returns 1: call [`run_async`](Self::run_async)
+    /// there.
     #[must_use]
     pub fn run(mut self) -> ExitCode {
         if let Err(error) = self.limits.read_environment() {
@@ -143,8 +154,9 @@ impl<M: Module> Launcher<M> {
         }
     }
 
-    /// Does the same as [`run`](Self::run) on the current tokio runtime. The runtime needs its I/O and time drivers (`enable_all`), and at
-    /// least `max_concurrency` threads in its blocking pool if all handlers may block.
+    /// Does the same as [`run`](Self::run) on the current tokio runtime, which goes on when the module has ended. The runtime needs its
+    /// I/O and time drivers (`enable_all`; without them this panics, or never returns), and at least `max_concurrency` threads in its
+    /// blocking pool if all handlers may block. After this has returned, the process ignores SIGTERM and SIGINT.
     pub async fn run_async(mut self) -> ExitCode {
         let Some(socket) = env::var_os(SOCKET) else {
             eprint!("{}", help::<M>());
@@ -180,7 +192,11 @@ impl<M: Module> std::fmt::Debug for Launcher<M> {
 }
 
 impl Limits {
-    /// Sets the limit of `IXT_MAX_CONCURRENCY`, if there is one.
+    /// Sets `max_concurrency` to the value of `IXT_MAX_CONCURRENCY`. Changes nothing if the variable is not set.
+    ///
+    /// # Errors
+    ///
+    /// If the value is not a number above 0: the message for the log.
     fn read_environment(&mut self) -> Result<(), String> {
         let Some(text) = env::var_os(MAX_CONCURRENCY) else { return Ok(()) };
         let number = text.to_str().and_then(|text| text.parse().ok()).filter(|number| *number > 0);
@@ -190,7 +206,12 @@ impl Limits {
     }
 }
 
-/// Runs the session with the host at the other end of the stream, and waits for its end.
+/// Runs the session with the host at the other end of `stream`, and waits for its end. Installs the panic hook and the signal handlers
+/// first, and the subscriber of tracing.
+///
+/// # Errors
+///
+/// If a signal handler can't be installed, or the reader or the watchdog can't be started. The host then gets no reply to `init`.
 async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Result<End> {
     let (stream, tokio) = (Arc::new(stream), Handle::current());
     panic_hook::install();
@@ -235,7 +256,7 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
     Ok(end)
 }
 
-/// The text that a module prints if it is started without a host.
+/// The text that a module prints if it is started without a host: its name and version, and how to call its services.
 fn help<M: Module>() -> String {
     let mut topics = M::topics();
     let mut help = format!(

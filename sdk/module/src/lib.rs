@@ -1,7 +1,7 @@
 //! The SDK that an IXT module links. A module is a process that a host starts, and that provides services by topic. Its author
 //! writes a `manifest.toml`; `ixt-build` generates from it a typed `Config`, a `Topic` enum and a `Handler` trait, which the author
 //! implements. This crate connects the process to its host over a Unix socket, reads every request into those types before the
-//! author's code runs, and sends the reply.
+//! handler's method runs, and sends the reply.
 //!
 //! ```no_run
 //! use ixt_sdk::prelude::*;
@@ -32,11 +32,12 @@
 //! The types that an author uses:
 //!
 //! - [`Error`] and [`Result`]: what a handler returns if it fails. Any `std::error::Error` converts with `?`.
-//! - [`Context`]: the caller, the trace and the deadline of a request. [`Runtime`]: the module's view of its host. Both are
-//!   [`Caller`]s: they have the message [`Bus`] and the [`Kv`] store, and the generated functions that call other modules and
-//!   publish events take either.
+//! - [`Context`]: the caller, the trace and the deadline of a request. [`Runtime`]: the module's view of its host. Both implement
+//!   [`Caller`], which has the message [`Bus`] and the [`Kv`] store. The generated functions that call other modules and publish
+//!   events take either.
 //! - [`Bytes`]: a value of the manifest's type `bytes`. [`SecretString`] and [`SecretSlice`]: secrets of the configuration.
-//! - [`Payload`] and [`Response`]: the request as bytes and the free-form response of a service whose manifest declares no types.
+//! - [`Payload`] and [`Response`]: the request as bytes, and the free-form response, of a service for which the manifest declares no
+//!   request or no response.
 //! - [`Health`]: the result of a health check. [`log`], [`log_error`] and [`LogLine`]: lines for the host's log.
 //! - [`blocking`]: runs code that blocks its thread. [`Launcher`]: limits and [`middleware`].
 //!
@@ -45,9 +46,10 @@
 //! Features, none of which is on by default:
 //!
 //! - `pattern`: the manifest's key `pattern`. `datetime`: its type `datetime`, which is jiff's `Timestamp` in Rust. Without the feature,
-//!   the code of a manifest that needs it doesn't compile, and the error names the feature.
+//!   the code of a manifest that needs it doesn't compile.
 //! - `tracing`: events of the crate tracing become lines of the host's log.
 //! - `testing`: the test harness, which runs a module in memory.
+//! - `compare-machinery`: for the benchmarks of this project only.
 
 mod blocking;
 mod boxed_future;
@@ -121,8 +123,9 @@ pub mod prelude {
     pub use crate::{Bytes, Caller, Context, Error, ExposeSecret, Health, Payload, Response, Result, Runtime};
 }
 
-/// Includes the code that the crate's build script has generated from its manifest with `ixt_build::compile`. In a crate without a build
-/// script it does not compile, and the error says what to add.
+/// Includes the file `module.rs` from `OUT_DIR`: the code that the crate's build script has generated from its manifest with
+/// `ixt_build::compile`. In a crate without a build script it does not compile, and the error says what to add. A file with another
+/// name, which `ixt_build::Builder::out_file` sets, is included by `include!(concat!(env!("OUT_DIR"), "/name.rs"))`.
 #[macro_export]
 macro_rules! include_module {
     () => {
@@ -164,8 +167,8 @@ pub mod __private {
     };
 }
 
-/// Fails to compile in code that was generated for an incompatible version of this crate. The number is `GENERATION` in
-/// `build-support/codegen/src/generate.rs`.
+/// Generated code calls this with the `GENERATION` of the ixt-build that has made it (`build-support/codegen/src/generate.rs`). It
+/// compiles only if the number is the one that this crate expects.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __require_generation {

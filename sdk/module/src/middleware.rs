@@ -2,8 +2,9 @@
 //!
 //! A middleware is a tower [`Layer`] over a [`Service`] that takes a [`Request`] and returns a [`Reply`] or an [`Error`];
 //! [`Launcher::layer`](crate::Launcher::layer) puts it around the handler. It gets service calls and events alike, before their
-//! payload is read into the manifest's type. The request's deadline, log scope and concurrency limit hold for it too. If it panics, the
-//! reply is `INTERNAL`, as after a panic of the handler.
+//! payload is read into the manifest's type, but not `init`, health checks and the shutdown. The request's deadline, log scope and
+//! concurrency limit hold for it too: at the deadline its future is dropped. If it panics, the reply is `INTERNAL`, as after a panic of
+//! the handler. It may also reply without calling the handler.
 //!
 //! ```
 //! use std::task::{Context, Poll};
@@ -69,20 +70,23 @@ pub use crate::reply::Reply;
 use crate::request::Handling;
 pub use crate::request::{Request, TopicKind};
 
-/// The [`Service`] that a [`Layer`] is put around: the handler, or the next middleware inside. It is always ready.
+/// The [`Service`] that a [`Layer`] is put around: the handler, or the next middleware inside. It is always ready. Topics that the module
+/// doesn't have get to it too: it answers them with `UNKNOWN_TOPIC`.
 #[derive(Clone)]
 pub struct Next(Arc<dyn Fn(Request) -> Handling + Send + Sync>);
 
 impl Next {
+    /// A service that calls this function for each request.
     pub(crate) fn new(call: impl Fn(Request) -> Handling + Send + Sync + 'static) -> Self {
         Self(Arc::new(call))
     }
 
+    /// Calls the function, which may panic. The future does the rest.
     pub(crate) fn call(&self, request: Request) -> Handling {
         self.0(request)
     }
 
-    /// Puts a layer around this service. Each request gets a clone of the layer's service.
+    /// Puts a layer around this service. Each request gets a clone of the layer's service, which is polled for readiness first.
     pub(crate) fn wrapped<L>(self, layer: &L) -> Self
     where
         L: Layer<Self>,

@@ -1,4 +1,5 @@
-//! Connects the session, which knows frames and topics, with generated code, which knows the manifest's types.
+//! Connects the session, which knows frames and topics, with generated code, which knows the manifest's types: generated code implements
+//! [`Module`], and the session calls it through [`Start`] and [`Serve`], which name none of these types.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -22,7 +23,8 @@ use crate::response::Response;
 use crate::runtime::Runtime;
 use crate::topic::UnknownTopic;
 
-/// A module and the author's `Handler` of it. Generated code implements it.
+/// A module and the author's `Handler` of it. Generated code implements it. The SDK calls `init` once and first, then the others, several
+/// at a time, and `shutdown` last, if `init` has succeeded.
 pub trait Module: 'static {
     /// The module's name in its manifest.
     const NAME: &'static str;
@@ -35,22 +37,23 @@ pub trait Module: 'static {
     /// The author's type, which implements the generated `Handler`.
     type Handler: Send + Sync + 'static;
 
-    /// The topics of all services.
+    /// The topics of all services, sorted.
     fn topics() -> impl Iterator<Item = &'static str>;
-    /// `Handler::init`.
+    /// Calls `Handler::init`.
     fn init(config: Self::Config, runtime: Runtime) -> impl Future<Output = Result<Self::Handler>> + Send;
-    /// Calls the handler's method for a service of this module.
+    /// Calls the handler's method for a service of this module. Middleware has been called before.
     fn handle(topic: Self::Topic, call: Call<Self::Handler>) -> Handling;
     /// The topics of the events that the module subscribes to, sorted.
     const EVENTS: &'static [&'static str] = &[];
-    /// Calls the handler's method for the event with this index in `EVENTS`. Generated code has it if there is an event.
+    /// Calls the handler's method for the event with this index in `EVENTS`. Generated code has it if there is an event; without it, this
+    /// panics, and is never called.
     #[must_use]
     fn handle_event(_event: usize, _call: Call<Self::Handler>) -> Handling {
         unreachable!("the module takes no events")
     }
-    /// `Handler::health_check`.
+    /// Calls `Handler::health_check`.
     fn health_check(handler: &Self::Handler) -> impl Future<Output = Result<Health>> + Send;
-    /// `Handler::shutdown`.
+    /// Calls `Handler::shutdown`.
     fn shutdown(handler: &Self::Handler) -> impl Future<Output = Result<()>> + Send;
 }
 
@@ -72,11 +75,14 @@ where
 
 /// A request together with the handler. Generated code calls one of its methods with the path of the handler's method. That needs neither
 /// a closure nor an `async` block for each topic, which would be most of the compile time.
+///
+/// A payload that is not of the method's type is the error `INVALID_INPUT`, and the method is not called. A response that can't be JSON is
+/// the error `INTERNAL`.
 pub struct Call<H> {
     handler: Arc<H>,
     payload: Payload,
     context: Context,
-    /// Dropped when the method has returned.
+    /// Dropped when the method's future has ended or is dropped, or, for a blocking method, when the method has returned.
     permit: Option<Permit>,
 }
 
@@ -95,7 +101,8 @@ impl<H: Send + Sync + 'static> Call<H> {
         })
     }
 
-    /// Reads the request, and calls a blocking method on a thread of tokio's blocking pool.
+    /// Reads the request, and calls a blocking method on a thread of tokio's blocking pool. The method runs to its end even if the future
+    /// is dropped.
     pub fn blocking<Req, Res>(self, method: fn(&H, Req, Context) -> Result<Res>) -> Handling
     where
         Req: FromPayload + 'static,
@@ -130,32 +137,35 @@ impl<H: Send + Sync + 'static> Call<H> {
 
 /// A module before `init`, for code that does not know its types.
 pub(crate) trait Start: Send + Sync {
-    /// The topics of all services and events.
+    /// The topics of all services, and of all events to which the module subscribes.
     fn topics(&self) -> Vec<(TopicKind, &'static str)>;
-    /// Reads the configuration, a JSON object, and calls `Handler::init`.
+    /// Reads the configuration, a JSON object, and calls `Handler::init`. A wrong configuration is the error `INVALID_INPUT`, and `init` is
+    /// not called.
     fn start(&self, config: &str, runtime: Runtime) -> Boxed<Result<Arc<dyn Serve>>>;
 }
 
 /// A module after `init`, for code that does not know its types.
 pub(crate) trait Serve: Debug + Send + Sync {
-    /// Calls the middleware, and within it the handler's method.
+    /// Calls the middleware, and within it the handler's method. `UNKNOWN_TOPIC` if there is none for the topic. The caller catches panics,
+    /// here and below.
     fn handle(&self, request: Request) -> Handling;
-    /// `Handler::health_check`.
+    /// Calls `Handler::health_check`.
     fn health_check(&self) -> Boxed<Result<Health>>;
-    /// `Handler::shutdown`.
+    /// Calls `Handler::shutdown`.
     fn shutdown(&self) -> Boxed<Result<()>>;
 }
 
-/// Puts all middleware around the handler.
+/// Puts all middleware around the handler. Called once, after `Handler::init`.
 pub(crate) type Wrap = Arc<dyn Fn(Next) -> Next + Send + Sync>;
 
-/// Starts the module `M`, which generated code has made.
+/// Starts the module `M`, which generated code has made, with the middleware of the [`Launcher`](crate::Launcher).
 pub(crate) struct Starter<M> {
     /// `None` if there is no middleware.
     pub(crate) wrap: Option<Wrap>,
     pub(crate) module: PhantomData<fn() -> M>,
 }
 
+/// The module `M` after `Handler::init` has succeeded.
 struct Started<M: Module> {
     handler: Arc<M::Handler>,
     /// The handler within its middleware. `None` if there is no middleware.
@@ -174,7 +184,7 @@ impl<M: Module> Start for Starter<M> {
 }
 
 impl<M: Module> Starter<M> {
-    /// Calls `Handler::init`.
+    /// Calls `Handler::init`, unless `config` is an error, which is then returned.
     pub(crate) fn start_with(&self, config: Result<M::Config>, runtime: Runtime) -> Boxed<Result<Arc<dyn Serve>>> {
         let wrap = self.wrap.clone();
         Box::pin(async move {

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 
-/// The payload of a request or an event, as bytes. A handler gets it as it came if the manifest declares no `request`, or no `payload`
-/// of the event.
+/// The payload of a request or an event, as bytes; empty if the caller has sent none. A handler gets it as it came if the manifest
+/// declares no `request` of the service, or no `payload` of the event.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Payload(Vec<u8>);
 
@@ -29,7 +29,7 @@ impl Payload {
         std::str::from_utf8(&self.0).map_err(|error| Error::invalid_input(format!("the payload is not UTF-8: {error}")))
     }
 
-    /// Reads the payload as JSON. An empty payload is an error here: it is not JSON.
+    /// Reads the payload as JSON. An empty payload is an error here, since it is not JSON; for a declared type, the SDK takes it as `{}`.
     ///
     /// # Errors
     ///
@@ -66,7 +66,8 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// The types that a handler's method can take as its request or event: a declared type, or [`Payload`].
+/// The types that a handler's method can take as its request or event: a declared type, or [`Payload`]. The SDK calls it before the
+/// method, and the test harness for what the module sends.
 pub trait FromPayload: Sized + Send {
     /// Reads the value from the payload. For a declared type, an empty payload stands for `{}`.
     ///

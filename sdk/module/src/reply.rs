@@ -10,7 +10,8 @@ use serde::{Serialize, Serializer};
 use crate::error::Result;
 use crate::types::{Apart, Encode};
 
-/// The successful reply of a handler: a JSON object.
+/// The successful reply of a handler: a JSON object, encoded already. A [middleware](crate::middleware) gets it from the handler, and can
+/// read it with [`to_json`](Self::to_json), but not change it.
 #[derive(Debug, Clone)]
 pub struct Reply(Object<'static>);
 
@@ -31,12 +32,13 @@ impl<T: Encode> IntoReply for T {
 }
 
 impl Reply {
+    /// A reply with this object.
     pub(crate) fn new(data: Object<'static>) -> Self {
         Self(data)
     }
 
-    /// Encodes a value of a generated type. The first `bytes` field of 256 bytes or more is kept outside of the JSON, so that it can be
-    /// sent without base64.
+    /// Encodes a value of a generated type. The first field of the type `bytes` with 256 bytes or more is kept outside of the JSON, so that
+    /// it can be sent without base64. `INTERNAL` if JSON can't express the value, or if it is not an object.
     pub(crate) fn encode(value: &impl Encode) -> Result<Self> {
         struct Whole<'a, T>(&'a T, RefCell<Apart>);
 
@@ -54,7 +56,7 @@ impl Reply {
         }))
     }
 
-    /// Encodes a value that serde writes as an object.
+    /// Encodes a value that serde writes as an object. `INTERNAL` if it is something else.
     pub(crate) fn json(data: &impl Serialize) -> Result<Self> {
         Ok(Self(Object::serialize(data)?))
     }

@@ -18,17 +18,18 @@ pub enum TopicKind {
     Event,
 }
 
-/// A service call or an event that a handler is to handle.
+/// A service call or an event on its way through the [middleware](crate::middleware) to the handler.
 #[derive(Debug)]
 pub struct Request {
     pub(crate) kind: TopicKind,
     pub(crate) payload: Payload,
     pub(crate) context: Context,
-    /// `None` while the request is queued.
+    /// `None` while the request is queued. With middleware it is one of two parts: `Serve::handle` keeps the other until the middleware
+    /// has ended.
     pub(crate) permit: Option<Permit>,
 }
 
-/// A running handler: the future of its reply. Boxed, since one future for a thousand topics would be huge.
+/// A handler's future of its reply. Boxed, since one future type for a thousand topics would be huge.
 pub type Handling = Boxed<Result<Reply>>;
 
 impl Request {
@@ -53,13 +54,14 @@ impl Request {
         &mut self.context
     }
 
-    /// The payload as it came. The SDK reads it into the manifest's type after the last middleware.
+    /// The payload as it came, perhaps empty. The SDK reads it into the manifest's type after the last middleware, and answers
+    /// `INVALID_INPUT` if that fails.
     #[must_use]
     pub fn payload(&self) -> &Payload {
         &self.payload
     }
 
-    /// The payload, to replace it: by one that was decrypted, say.
+    /// The payload, to replace it before the handler's type is read: by one that was decrypted, say.
     pub fn payload_mut(&mut self) -> &mut Payload {
         &mut self.payload
     }
@@ -74,13 +76,14 @@ pub(crate) struct Permit {
     parts: Option<Arc<()>>,
 }
 
-/// Takes permits back.
+/// Takes permits back: [`Requests`](crate::requests), which gives them out.
 pub(crate) trait PermitIssuer: Debug + Send + Sync {
-    /// Called once for each permit, by the thread that drops its last part.
+    /// Called once for each permit, by the thread that drops its last part. May begin the next queued request, but does not run it.
     fn permit_returned(self: Arc<Self>);
 }
 
 impl Permit {
+    /// A permit that was counted already: `issuer` gets it back.
     pub(crate) fn new(issuer: Arc<dyn PermitIssuer>) -> Self {
         Self { issuer, parts: None }
     }

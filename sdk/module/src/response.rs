@@ -1,4 +1,4 @@
-//! The free-form response of a service whose manifest declares no response.
+//! The free-form response of a service for which the manifest declares no `response`. Declared ones are types of generated code.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result};
 use crate::reply::{IntoReply, Reply};
 
-/// The response of a service whose manifest declares no response: a JSON object with any keys. It is the `success(data)` of the Python
-/// and Node.js SDKs.
+/// The response of a service for which the manifest declares no `response`: a JSON object with any keys. It is the `success(data)` of the
+/// Python and Node.js SDKs.
 ///
 /// ```
 /// use ixt_sdk::{Bytes, Response};
@@ -24,7 +24,7 @@ pub struct Response {
     data: Map<String, Value>,
     /// A key that is not in `data`, and the bytes that are its value: they can be sent raw.
     bytes: Option<(Cow<'static, str>, Vec<u8>)>,
-    /// Set by the first value that JSON can't express: the reason, which becomes the reply.
+    /// Set by the first value that JSON can't express: the reason, which becomes the error reply. `None` if there is none.
     invalid: Option<String>,
 }
 
@@ -36,7 +36,7 @@ impl Response {
     }
 
     /// Sets a key, in place of an earlier value. If the value can't be JSON (a map whose keys are not strings, say), the reply
-    /// becomes the error `INTERNAL`, which names the key.
+    /// becomes the error `INTERNAL`, which names the key, even if the key is set again.
     #[must_use]
     pub fn with(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
         let key = key.into();

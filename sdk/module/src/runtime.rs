@@ -12,7 +12,7 @@ use crate::host_services::calls::Calls;
 use crate::host_services::link::Link;
 
 /// The module's view of its host, given to `Handler::init`. Cheap to clone; keep it for background tasks, and call the host and other
-/// modules with it as a [`Caller`].
+/// modules with it as a [`Caller`]. Not the tokio runtime.
 #[derive(Debug, Clone)]
 pub struct Runtime {
     module_id: Arc<str>,
@@ -40,8 +40,9 @@ impl Runtime {
         &self.module_id
     }
 
-    /// Tells the host what `Handler::init` is doing, and asks it to wait for at least `extend` from now: an hour at most for each call, so
-    /// call it again for more. The host logs the message. With [`Duration::ZERO`] the host logs the message and changes no timeout.
+    /// Tells the host what `Handler::init` is doing, and asks it to wait until `extend` from now, or until its own `init_timeout`,
+    /// whichever is later. More than an hour counts as an hour: call this again for more. The host logs the message, unless it is empty or
+    /// the last one again. With [`Duration::ZERO`] no timeout changes. Returns at once.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -51,27 +52,29 @@ impl Runtime {
     /// # }
     /// ```
     ///
-    /// It does nothing after `init` has ended, or if the host doesn't know the frame `starting`: such a host waits for its own
+    /// It does nothing after `init` was answered, or if the host doesn't know the frame `starting`: such a host waits for its own
     /// `init_timeout` only.
     pub fn starting(&self, message: impl AsRef<str>, extend: Duration) {
         let extend_ms = u64::try_from(extend.as_millis()).unwrap_or(u64::MAX).min(MAX_EXTEND_MS);
         self.link.outgoing().starting(message.as_ref(), extend_ms);
     }
 
-    /// Sets whether this process takes new calls and events. The default is true. A value that is set during `init` has its effect when
-    /// `init` ends.
+    /// Sets whether this process takes new calls and events. The default is true. It may be called in `init`: the process then is not ready
+    /// when `init` ends. Returns at once; the SDK tells the host at once, or, if the host doesn't know the frame `ready`, with the next
+    /// health check.
     ///
     /// While a process is not ready, the host sends new calls and events to other processes of the module, or queues them. The process
-    /// still handles the requests that it has, and still gets health checks. The SDK tells the host at once, or, if the host doesn't know
-    /// the frame `ready`, with the next health check. A health check that returns [`Health::not_ready`](crate::Health::not_ready) has the
-    /// same effect: the process gets calls only while this value is true and the last health check was ready.
+    /// still handles the requests that it has, and still gets health checks. A health check that returns
+    /// [`Health::not_ready`](crate::Health::not_ready) has the same effect: the process gets calls only while this value is true and the
+    /// last health check was ready.
     pub fn set_ready(&self, ready: bool) {
         self.link.outgoing().set_ready(ready);
     }
 
     /// Waits until this process begins to stop: the host drains it before a restart or a stop, or it shuts down. Returns at once after
-    /// that. For background tasks, and for handlers that would otherwise delay the end, such as a long poll. Calls to the host and to
-    /// other modules still work until `Handler::shutdown` has ended, unless the host is gone.
+    /// that; a process that has begun to stop never takes it back. For background tasks, and for handlers that would otherwise delay the
+    /// end, such as a long poll. Calls to the host and to other modules still work until `Handler::shutdown` has ended, unless the host is
+    /// gone.
     pub async fn stopping(&self) {
         self.stopping.wait().await;
     }

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A service: its topic, and the types of its request and response.
+/// A service: its topic, and the types of its request and response. The test harness takes it to call a service of the module, or to stub
+/// one that the module requires.
 pub struct Service<Req, Res> {
     topic: &'static str,
     types: PhantomData<fn(Req) -> Res>,
 }
 
-/// An event: its topic, and the type of its payload.
+/// An event: its topic, and the type of its payload. The test harness takes it to send the module an event, or to find what the module has
+/// published.
 pub struct Event<P> {
     topic: &'static str,
     types: PhantomData<fn(P)>,

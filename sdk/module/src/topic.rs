@@ -1,4 +1,4 @@
-//! Finds the generated `Topic` of a name.
+//! Finds the value of the generated enum `Topic` by its name.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -27,7 +27,7 @@ impl fmt::Display for UnknownTopic {
 
 impl std::error::Error for UnknownTopic {}
 
-/// A hash table of all topics by name. The first lookup makes it.
+/// A hash table of all topics by name; for generated code, as a static. The first lookup makes the table.
 pub struct TopicIndex<T: 'static> {
     all: &'static [T],
     name: fn(T) -> &'static str,

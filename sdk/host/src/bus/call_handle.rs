@@ -20,7 +20,7 @@ impl CallHandle {
         Self(Some((owner, number)))
     }
 
-    /// Cancels the call: its caller no longer waits. Afterwards its [`ReplyTo`] is discarded, or gets a result that was on its way.
+    /// Cancels the call: its caller no longer waits. Afterwards its [`ReplyTo`](super::ReplyTo) is discarded, or gets a result that was on its way.
     pub fn cancel(self, batch: &mut WriteBatch) {
         if let Some((owner, number)) = self.0
             && let Some(owner) = owner.upgrade()

@@ -45,7 +45,7 @@ impl<'a> Bus<'a> {
         Self { link }
     }
 
-    /// Calls a service with any bytes as payload. Awaited, it returns the callee's data as JSON; bytes in it are base64 text.
+    /// Calls a service with any bytes as payload. Awaited, it returns the callee's data, a JSON object; bytes in it are base64 text.
     pub fn send(self, topic: impl Into<Cow<'static, str>>, payload: impl AsRef<[u8]>) -> Call<Value> {
         Call::new(self.link, topic.into(), Ok(payload.as_ref().to_vec()), None)
     }
@@ -75,8 +75,9 @@ impl<'a> Bus<'a> {
     ///
     /// # Errors
     ///
-    /// Those of the host, such as `RESOURCE_EXHAUSTED`, or `PERMISSION_DENIED` if the manifest doesn't list the event; `DEADLINE_EXCEEDED`
-    /// at the deadline of the request that it is called for; `UNAVAILABLE` if the host is gone.
+    /// Those of the host, such as `RESOURCE_EXHAUSTED`, or `PERMISSION_DENIED` if the manifest doesn't list the event;
+    /// `RESOURCE_EXHAUSTED` of the SDK if the payload is over the host's limit for a frame, or the host does not read;
+    /// `DEADLINE_EXCEEDED` at the deadline of the request that it is called for; `UNAVAILABLE` if the host is gone.
     pub async fn publish(self, topic: &str, payload: impl AsRef<[u8]>) -> Result<()> {
         let payload = payload.as_ref().to_vec();
         self.publish_bytes(topic, payload).await
@@ -103,21 +104,24 @@ impl<'a> Bus<'a> {
     }
 }
 
+/// The payload for a request or an event as JSON. `INTERNAL` if it can't be JSON.
 fn json(value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec(value)?)
 }
 
-/// A call of another module. A future: the call is sent when it is first polled, and cancelled if it is dropped before the end.
+/// A call of another module. A future: the call is sent when it is first polled, and cancelled if it is dropped before the end. It panics
+/// if it is polled again after the end.
 ///
 /// It returns the response, or an error:
 ///
 /// - the callee's own error, or the host's, such as `NOT_FOUND` if no module provides the topic, or `PERMISSION_DENIED` if the manifest
 ///   doesn't list the call;
 /// - `DEADLINE_EXCEEDED` at the end of its [`ttl`](Self::ttl), at the deadline of the request that it is made for, or at the host's
-///   timeout;
-/// - `RESOURCE_EXHAUSTED` if the payload is over the host's limit for a frame, the host does not read, or 16,384 calls of the process wait;
-/// - `INTERNAL` if the response is not of the declared type;
-/// - `UNAVAILABLE` if the host is gone.
+///   timeout for a call that has neither;
+/// - `RESOURCE_EXHAUSTED` if the payload is over the host's limit for a frame, or, retryable, if the host does not read or 16,384 calls
+///   of the process wait;
+/// - `INTERNAL` if the response can't be read or is not of the declared type, or if the request can't be JSON;
+/// - `UNAVAILABLE`, retryable, if the host is gone, or the module has shut down.
 #[must_use = "nothing is sent before it is awaited"]
 pub struct Call<R> {
     topic: Cow<'static, str>,
@@ -128,11 +132,15 @@ pub struct Call<R> {
     response: PhantomData<fn() -> R>,
 }
 
+/// What a call sends when it is first polled.
 struct Unsent {
     link: Link,
     topic: Cow<'static, str>,
+    /// An error is returned when the call is awaited: the request can't be JSON.
     payload: Result<Vec<u8>>,
+    /// `None`: that of the request that the call is made for.
     priority: Option<Priority>,
+    /// `None`: there is only the deadline of the request that the call is made for, if any.
     ttl: Option<Duration>,
 }
 
@@ -143,7 +151,7 @@ impl<R> Call<R> {
     }
 
     /// Sets the priority. Without it, a call that is made with a [`Context`] has that of its request ([`Context::priority`]), and one
-    /// that is made with a [`Runtime`](crate::Runtime) is low.
+    /// that is made with a [`Runtime`](crate::Runtime) is low. After the first poll it changes nothing.
     ///
     /// [`Context::priority`]: crate::Context::priority
     pub fn priority(mut self, priority: Priority) -> Self {
@@ -153,8 +161,9 @@ impl<R> Call<R> {
         self
     }
 
-    /// Sets the time to live, in place of the one in the manifest: the time from the first poll to `DEADLINE_EXCEEDED`, rounded up to
-    /// milliseconds. The call also ends at the deadline of the request that it is made for, if that is sooner.
+    /// Sets the time from the first poll to `DEADLINE_EXCEEDED`, in place of the service's `ttl_ms` in the manifest. The callee gets it
+    /// rounded up to milliseconds. The call also ends at the deadline of the request that it is made for, if that is sooner. With zero it
+    /// ends at once. After the first poll this changes nothing.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         if let Some(unsent) = &mut self.unsent {
             unsent.ttl = Some(ttl);

@@ -1,5 +1,6 @@
 //! The module's calls to its host that wait for a response, by their ids, and its open watches. A call ends exactly once: with the host's
-//! response, with `DEADLINE_EXCEEDED`, with `UNAVAILABLE` when the host is gone, or, if its future is dropped, with a `cancel` frame.
+//! response; with `DEADLINE_EXCEEDED` and a `cancel` frame at its deadline; with `UNAVAILABLE` when the host is gone or the session has
+//! ended; or, if its future is dropped, with a `cancel` frame. The call that begins a watch is never cancelled: see [`Calls::watch`].
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -29,12 +30,13 @@ pub(crate) struct Calls {
     waiting: Mutex<Waiting>,
 }
 
+/// What waits for the host, behind the lock of [`Calls`].
 #[derive(Debug, Default)]
 struct Waiting {
     /// The id of the last call; they count from 1.
     last_id: u64,
     calls: FxHashMap<u64, WaitingCall>,
-    /// When `expire` has to be called: at the earliest deadline, or up to [`EXPIRE_INTERVAL`] later. `None` if no call has a deadline.
+    /// For when a call of `expire` is planned: the earliest deadline, or up to [`EXPIRE_INTERVAL`] later. `None` if no call has a deadline.
     next_expiry: Option<Instant>,
     /// The queues of open watches, by the numbers that the host gave them.
     watches: HashMap<u64, Arc<Changes>>,
@@ -42,31 +44,35 @@ struct Waiting {
     closed: bool,
 }
 
+/// A call without a response.
 #[derive(Debug)]
 struct WaitingCall {
+    /// `None` if it has none, until the request is queued, and after the deadline of a call that begins a watch.
     deadline: Option<Instant>,
     caller: Waiter,
 }
 
-/// The receiver of the response.
+/// The task that waits for the response. If it no longer waits, sending to it fails, and the response is dropped.
 #[derive(Debug)]
 enum Waiter {
+    /// A call of any method but `kv_store.watch`.
     Call(oneshot::Sender<CallEnd<Object<'static>>>),
-    /// The reader registers the watch before it reads the next frame, which may be the first change. The sender is `None` once the
-    /// deadline is over; the entry stays, so that a watch that the host begins later is ended again.
+    /// A call of `kv_store.watch`. The reader registers the watch before it reads the next frame, which may be the first change. The
+    /// sender is `None` once the deadline is over; the entry stays, so that a watch that the host begins later is ended again.
     Watch(Option<oneshot::Sender<CallEnd<Subscription>>>),
 }
 
-/// How a call ended.
+/// How a call ended. If the sender is dropped without one, the host is gone.
 #[derive(Debug)]
 enum CallEnd<T> {
     Response(Result<T>),
     DeadlineExceeded,
 }
 
-/// The deadline of a call.
+/// The deadline of a call, made by [`Link::limit`](super::link::Link::limit).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit {
+    /// When the SDK ends the call. The host gets `ttl_ms`, and may end it before.
     pub(crate) deadline: Instant,
     /// The milliseconds from the call to the deadline, for the frame and for the error's message.
     pub(crate) ttl_ms: u64,
@@ -83,6 +89,7 @@ pub(super) struct Subscription {
 /// The response to `kv_store.watch`, and the parameters of `kv_store.unwatch`.
 #[derive(Serialize, Deserialize)]
 struct WatchId {
+    /// The host's number of the watch.
     watch: u64,
 }
 
@@ -100,7 +107,12 @@ impl Calls {
     }
 
     /// Sends a request and waits for its response; `what` names the call in errors. If the future is dropped before, the request is
-    /// cancelled.
+    /// cancelled. Without a `limit` it waits until the host responds or is gone.
+    ///
+    /// # Errors
+    ///
+    /// The host's; those of [`Outgoing::send`]; `DEADLINE_EXCEEDED` at the limit; `UNAVAILABLE`, retryable, if the host is gone or the
+    /// session has ended.
     pub(super) async fn request(
         &self,
         body: ModuleFrame<'_>,
@@ -131,15 +143,16 @@ impl Calls {
         response
     }
 
-    /// Asks the host to begin a watch. If the future is dropped, no `cancel` is sent, since the host may have begun the watch already:
-    /// the watch is ended when the response with its number comes.
+    /// Asks the host to begin a watch, and waits for its number. If the future is dropped, or the limit is over, no `cancel` is sent, since
+    /// the host may have begun the watch already: the watch is ended when the response with its number comes. The errors are those of
+    /// [`request`](Self::request).
     pub(super) async fn watch(&self, body: ModuleFrame<'_>, limit: Option<Limit>) -> Result<Subscription> {
         let (sender, response) = oneshot::channel();
         self.send(body, Some(Waiter::Watch(Some(sender))), limit)?;
         wait(response, "kv_store.watch", limit).await
     }
 
-    /// Sends a request, and returns its id. If `caller` is `None`, its response is dropped.
+    /// Sends a request, and returns its id without waiting. `caller` gets the end of the call; if it is `None`, the response is dropped.
     fn send(&self, body: ModuleFrame<'_>, caller: Option<Waiter>, limit: Option<Limit>) -> Result<u64> {
         let id = {
             let mut waiting = self.lock();
@@ -162,6 +175,7 @@ impl Calls {
         Ok(id)
     }
 
+    /// Sets the deadline of a call, and plans a call of `expire` if it is the earliest. Does nothing if the call has ended.
     fn set_deadline(&self, id: u64, deadline: Instant) {
         let mut waiting = self.lock();
         // `None` if the response has come already.
@@ -174,8 +188,8 @@ impl Calls {
         }
     }
 
-    /// Passes a response to the call that waits for it. Returns false if no request ever had this id. A response to a request whose caller
-    /// no longer waits is dropped: the host had sent it before it read the `cancel`.
+    /// Passes a response to the call that waits for it. Returns false if `id` is `None` or no request ever had it: the host has made a
+    /// mistake. A response to a request whose caller no longer waits is dropped: the host had sent it before it read the `cancel`.
     pub(crate) fn respond(self: &Arc<Self>, id: Option<u64>, response: Result<Object<'static>>) -> bool {
         let Some(id) = id else { return false };
         let mut waiting = self.lock();
@@ -194,7 +208,8 @@ impl Calls {
         was_sent
     }
 
-    /// Registers a watch that the host has begun.
+    /// Registers a watch that the host has begun. `INTERNAL` if the response has no number, or that of an open watch; `UNAVAILABLE` if the
+    /// session has ended.
     fn subscribe(self: &Arc<Self>, response: Result<Object<'_>>) -> Result<Subscription> {
         let wrong = |what: &str| Error::internal(format!("the host's response to `kv_store.watch` is wrong: {what}"));
         let WatchId { watch: number } = response?.read().map_err(|error| wrong(&error.to_string()))?;
@@ -220,7 +235,8 @@ impl Calls {
         }
     }
 
-    /// Ends a watch as overrun: the host could not keep all its changes.
+    /// Ends a watch as overrun: the host has sent `kv_watch_ended`, since it could not keep all its changes. Does nothing if there is no
+    /// watch with this number.
     pub(crate) fn watch_overrun(&self, number: u64) {
         let changes = self.lock().watches.remove(&number);
         if let Some(changes) = changes {
@@ -228,7 +244,8 @@ impl Calls {
         }
     }
 
-    /// Ends the calls whose deadline is over. Returns when it has to be called again; `None` if no call has a deadline.
+    /// Ends the calls whose deadline is over with `DEADLINE_EXCEEDED`, and sends a `cancel` for each, except for `kv_store.watch`. Returns
+    /// when it has to be called again; `None` if no call has a deadline.
     pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
         let mut waiting = self.lock();
         let is_due = |call: &WaitingCall| call.deadline.is_some_and(|deadline| deadline <= now);
@@ -257,7 +274,8 @@ impl Calls {
         next
     }
 
-    /// Ends all calls with `UNAVAILABLE`, and all watches. New calls fail from now on: the host is gone, or the session has ended.
+    /// Ends all calls with `UNAVAILABLE`, and all watches, whose queued changes can still be taken. New calls fail from now on: the host is
+    /// gone, or the session has ended.
     pub(crate) fn close(&self) {
         let mut waiting = self.lock();
         waiting.closed = true;
@@ -278,6 +296,7 @@ impl Calls {
 }
 
 impl Subscription {
+    /// The host's number of the watch.
     pub(super) fn number(&self) -> u64 {
         self.number
     }
@@ -300,7 +319,7 @@ impl Drop for Subscription {
     }
 }
 
-/// Waits for the end of a call; `what` names the call in the error.
+/// Waits for the end of a call; `what` names the call in the error. A dropped sender is `UNAVAILABLE`.
 async fn wait<T>(end: oneshot::Receiver<CallEnd<T>>, what: &str, limit: Option<Limit>) -> Result<T> {
     match end.await {
         Ok(CallEnd::Response(response)) => response,
@@ -323,11 +342,12 @@ pub(super) fn service_request<'a>(
     ModuleFrame::ServiceRequest(ServiceRequest { service, method, params, context })
 }
 
-/// The parameters of a `service_request`.
+/// The parameters of a `service_request`. `INTERNAL` if they can't be JSON or are not an object.
 pub(super) fn object(params: &impl Serialize) -> Result<Object<'static>> {
     Ok(Object::serialize(params)?)
 }
 
+/// `UNAVAILABLE`, retryable: the error of calls after [`Calls::close`].
 fn host_gone() -> Error {
     Error::unavailable("the host is gone")
 }

@@ -9,20 +9,21 @@ use ixt_protocol::KvChange;
 
 use super::stored::Change;
 
-/// The limit of the queue of one watch, in bytes, by [`bytes_of`]. Beyond it the watch is overrun.
+/// How many bytes one watch may have queued, as [`bytes_of`] counts them: 32 MiB. Beyond it the watch is overrun.
 const MAX_QUEUED_BYTES: usize = 32 * 1024 * 1024;
 /// Roughly the memory that the queue needs for each change besides key and value, in bytes.
 const OVERHEAD_BYTES: usize = 256;
 
-/// The memory of a queued change, in bytes. Its key is stored three times.
+/// The memory of a queued change, in bytes. The key counts three times: it is in `keys`, in `last`, and in the change.
 fn bytes_of(change: &Change) -> usize {
     OVERHEAD_BYTES + 3 * change.key.len() + change.value.as_ref().map_or(0, Vec::len)
 }
 
-/// The changes of one watch that were not taken yet. Only the last change of each key is kept.
+/// The changes of one watch that were not taken yet. Only the last change of each key is kept. No method waits.
 #[derive(Debug, Default)]
 pub(crate) struct Changes(Mutex<Queued>);
 
+/// The queue of [`Changes`], behind its lock. Empty once the watch is overrun.
 #[derive(Debug, Default)]
 struct Queued {
     /// The keys of `last`, in the order in which their changes are taken.
@@ -31,15 +32,17 @@ struct Queued {
     last: HashMap<String, Change>,
     /// The sum of `bytes_of` over `last`.
     bytes: usize,
+    /// Changes were lost. `closed` is then true too.
     overrun: bool,
     /// The task that waits in `Watch::next`. There is one at most, since that takes `&mut self`.
     waker: Option<Waker>,
-    /// No more changes will come.
+    /// No more changes will come: those in the queue are the last.
     closed: bool,
 }
 
 impl Changes {
-    /// Adds a change, in place of an earlier one of the same key. If more than 32 MiB are queued then, the watch is overrun.
+    /// Adds a change. It replaces a queued one of the same key, which keeps its place in the order. If more than 32 MiB are queued then,
+    /// the watch is overrun. Does nothing if it is overrun already.
     pub(crate) fn push(&self, change: KvChange<'_>) {
         let KvChange { watch: _, key, revision, value } = change;
         let change = Change { key: key.into_owned(), revision, value: value.map(std::borrow::Cow::into_owned) };
@@ -62,14 +65,16 @@ impl Changes {
         wake(queued);
     }
 
-    /// Ends the watch as overrun, and drops the queued changes: with a gap they would mislead.
+    /// Ends the watch as overrun, and drops the queued changes: without the lost ones they would mislead. Called when the queue is full,
+    /// and when the host has sent `kv_watch_ended`. A full queue is not reported to the host: it goes on sending until the `Watch` is
+    /// dropped.
     pub(crate) fn lose(&self) {
         let mut queued = self.lock();
         *queued = Queued { closed: true, overrun: true, waker: queued.waker.take(), ..Queued::default() };
         wake(queued);
     }
 
-    /// Ends the watch. The queued changes can still be taken.
+    /// Ends the watch: the host is gone, or the session has ended. The queued changes can still be taken.
     pub(crate) fn close(&self) {
         let mut queued = self.lock();
         queued.closed = true;
@@ -81,7 +86,8 @@ impl Changes {
         self.lock().overrun
     }
 
-    /// Takes the next change; `None` when the watch has ended and no change is queued.
+    /// Takes the next change; `None` when the watch has ended and no change is queued. `Pending` if none is queued yet: `cx` is woken by
+    /// the next change or the end.
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Change>> {
         let mut queued = self.lock();
         if let Some(key) = queued.keys.pop_front() {
@@ -100,7 +106,7 @@ impl Changes {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queued> {
-        // Only a waker's `clone` can panic under this lock, and nothing is changed before it.
+        // Only a waker's `clone` can panic under this lock. It runs before anything is changed, so that a poisoned lock does no harm.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

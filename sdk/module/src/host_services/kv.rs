@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 /// The module's key-value store, which the host keeps: `kv_get`, `kv_set`, `kv_delete` and `kv_exists` of the Python and Node.js SDKs.
 /// All processes of the module share it; no other module sees it. Keys are strings, values bytes; the `_json` methods read and write
 /// values as JSON. The host of this project takes keys of 1 to 1,024 bytes and values of up to 8 MiB, and answers others with
-/// `INVALID_INPUT`. It answers a write with `RESOURCE_EXHAUSTED` if the module would store more than it may.
+/// `INVALID_INPUT`. It answers a write with `RESOURCE_EXHAUSTED` if the module would store more than it may. Whether the values outlive
+/// the host depends on its configuration.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -48,14 +49,15 @@ use crate::error::{Error, Result};
 /// # }
 /// ```
 ///
-/// Every method may fail with an error of the host's; with `DEADLINE_EXCEEDED` at the deadline of the request that it is called for;
-/// and with `UNAVAILABLE` if the host is gone.
+/// Every method waits for the host's response. It may fail with an error of the host's; with `RESOURCE_EXHAUSTED` if the value is over the
+/// host's limit for a frame, the host does not read, or 16,384 calls of the process wait; with `DEADLINE_EXCEEDED` at the deadline of the
+/// request that it is called for; with `INTERNAL` if the response can't be read; and with `UNAVAILABLE` if the host is gone.
 #[derive(Debug, Clone, Copy)]
 pub struct Kv<'a> {
     link: &'a Link,
 }
 
-/// The parameters of the methods for a single key, but for `set`'s value, which is attached.
+/// The parameters of the methods for a single key, except for `set`'s value, which is attached. What is `None` is left out.
 #[derive(Serialize)]
 struct Params<'a> {
     key: &'a str,
@@ -114,7 +116,8 @@ impl<'a> Kv<'a> {
         Ok(found.then_some(Entry { value: value.0, revision }))
     }
 
-    /// Writes a value, in place of an earlier one; the key then has the ttl of this write, or none. Awaited, it returns the new revision.
+    /// Writes a value, in place of an earlier one. The key then has the ttl of this write; without one it does not expire, even if the
+    /// earlier value had a ttl. Awaited, it returns the new revision.
     #[must_use = "nothing is written before it is awaited"]
     pub fn set(self, key: &'a str, value: impl AsRef<[u8]>) -> Set<'a> {
         Set { kv: self, key, value: Ok(value.as_ref().to_vec()), ttl: None, expected_revision: None }
@@ -127,7 +130,7 @@ impl<'a> Kv<'a> {
         Set { kv: self, key, value, ttl: None, expected_revision: None }
     }
 
-    /// Removes a key. Awaited, it returns whether the key existed.
+    /// Removes a key. Awaited, it returns whether the key existed: if it did not, that is no error.
     #[must_use = "nothing is removed before it is awaited"]
     pub fn delete(self, key: &'a str) -> Delete<'a> {
         Delete { kv: self, key, expected_revision: None }
@@ -177,8 +180,8 @@ impl<'a> Kv<'a> {
         }
     }
 
-    /// Watches all keys with this prefix; with `""`, all keys. The watch reports changes after it has begun, not the values from before: to
-    /// miss nothing, watch first, and then read. A process may have 1,024 watches.
+    /// Watches all keys with this prefix; with `""`, all keys. Returns when the host has begun the watch. The watch reports changes from
+    /// then on, not the values from before: to miss nothing, watch first, and then read. A process may have 1,024 watches.
     ///
     /// ```
     /// # use ixt_sdk::{Caller, Context, Result};
@@ -203,6 +206,7 @@ impl<'a> Kv<'a> {
         self.link.watch(&Params { prefix }).await
     }
 
+    /// Calls a method of the host's store, and reads its response. `INTERNAL` if the response is not an `R`.
     async fn request<R: DeserializeOwned>(self, method: &'static str, params: Object<'static>) -> Result<R> {
         let what = format!("kv_store.{method}");
         let data = self.link.request("kv_store", method, params, &what, self.link.limit(None)).await?;
@@ -212,6 +216,7 @@ impl<'a> Kv<'a> {
     }
 }
 
+/// A value in a response: base64 text, or attached bytes.
 #[derive(Default, Deserialize)]
 struct Base64(#[serde(deserialize_with = "deserialize_base64")] Vec<u8>);
 
@@ -227,7 +232,8 @@ pub struct Set<'a> {
 }
 
 impl Set<'_> {
-    /// Sets the time to live, rounded down to milliseconds: the key is removed when it is over. Without it the key does not expire.
+    /// Sets the time to live, rounded down to milliseconds: the host removes the key when it is over. With zero the key expires at once.
+    /// Without it the key does not expire.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
@@ -268,7 +274,8 @@ pub struct Delete<'a> {
 }
 
 impl Delete<'_> {
-    /// Removes the key only if it has this revision. Otherwise the removal fails with `ABORTED`.
+    /// Removes the key only if it has this revision. Otherwise, also if there is no such key, the removal fails with `ABORTED`; with 0 it
+    /// fails if there is one.
     pub fn expected_revision(mut self, revision: u64) -> Self {
         self.expected_revision = Some(revision);
         self

@@ -1,4 +1,5 @@
-//! Makes calls to the host for a request, or for the module itself: a call inherits the trace and the deadline of its request.
+//! Makes calls to the host for a request, or for the module itself: a call inherits the trace and the deadline of its request. It is the
+//! part that `Context` and `Runtime` have in common.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,10 +16,12 @@ use crate::error::Result;
 use crate::log::{LogTarget, Scope};
 use crate::outgoing::Outgoing;
 
-/// Makes calls to the host for a request, or for the module itself. Cheap to clone.
+/// Makes calls to the host for a request ([`Context`](crate::Context)), or for the module itself ([`Runtime`](crate::Runtime)). Cheap to
+/// clone.
 #[derive(Debug, Clone)]
 pub struct Link(Arc<Shared>);
 
+/// What the clones of a link share. It is also the log target of the request.
 #[derive(Debug)]
 struct Shared {
     calls: Arc<Calls>,
@@ -37,18 +40,20 @@ pub(crate) struct Origin {
     id: Option<u64>,
     /// When the frame was read.
     pub(crate) received: Instant,
-    /// `None` if there is none, or if it is beyond the clock's range.
+    /// `ttl` after `received`. `None` if there is no ttl, or if the deadline is beyond the clock's range.
     pub(crate) deadline: Option<Instant>,
-    /// The `ttl_ms` of the frame.
+    /// The `ttl_ms` of the frame; `None` if it has none.
     pub(crate) ttl: Option<Duration>,
     /// When the host has sent the request, in seconds since 1970. 0 if it did not say.
     pub(crate) timestamp: u64,
+    /// The priority of the request; low for calls of the module itself.
     pub(crate) priority: Priority,
-    /// Set when the request has ended before its handler.
+    /// Set when the request is answered before its handler has ended. Never for calls of the module itself.
     pub(crate) cancelled: SetOnce<()>,
 }
 
 impl Origin {
+    /// The request in a `handle` or an `event` that was read at `received`; `id` is the host's.
     fn of_request(id: Option<u64>, handle: &Handle<'_>, received: Instant) -> Self {
         let Handle { message, context } = handle;
         let ttl = message.ttl_ms.map(Duration::from_millis);
@@ -73,6 +78,7 @@ impl Origin {
         }
     }
 
+    /// The module itself.
     fn of_module(now: Instant) -> Self {
         Self {
             text: Box::default(),
@@ -127,13 +133,13 @@ impl Link {
         self.0.calls.outgoing()
     }
 
-    /// The scope of log lines that are written while the request is handled.
+    /// The scope of log lines that are written while the request is handled: they have its trace id.
     pub(crate) fn log_scope(&self) -> Scope {
         Scope::of_request(Arc::clone(&self.0) as Arc<dyn LogTarget>)
     }
 
-    /// The deadline of a call with this ttl: the end of the ttl, or the deadline of the request if that is sooner. `None` if there is
-    /// neither.
+    /// The deadline of a call with this ttl that begins now: the end of the ttl, or the deadline of the request if that is sooner. `None`
+    /// if there is neither. A ttl beyond the clock's range counts as none.
     pub(super) fn limit(&self, ttl: Option<Duration>) -> Option<Limit> {
         let now = self.0.calls.clock().now();
         let own = ttl.and_then(|ttl| now.checked_add(ttl));
@@ -143,7 +149,7 @@ impl Link {
         Some(Limit { deadline, ttl_ms: u64::try_from(left.as_micros().div_ceil(1000)).unwrap_or(u64::MAX) })
     }
 
-    /// Calls a service of the host; `what` names the call in errors.
+    /// Calls a service of the host for the request, as [`Calls::request`] does; `what` names the call in errors.
     pub(super) async fn request(
         &self,
         service: &'static str,
@@ -156,12 +162,13 @@ impl Link {
         self.0.calls.request(request, what, limit).await
     }
 
-    /// Begins a watch of the keys in `params`.
+    /// Begins a watch of the keys in `params`. Its call ends at the deadline of the request; the watch outlives the request.
     pub(super) async fn watch(&self, params: &(impl Serialize + Sync)) -> Result<Watch> {
         let request = service_request("kv_store", "watch", object(params)?, self.call_context());
         self.0.calls.watch(request, self.limit(None)).await.map(Watch::new)
     }
 
+    /// The trace id and the host's id of the request, by which the host finds its priority, deadline and span.
     fn call_context(&self) -> CallContext<'_> {
         let Origin { id, .. } = self.0.origin;
         CallContext { trace_id: Cow::Borrowed(self.0.origin.trace_id()), parent: id }

@@ -1,4 +1,4 @@
-//! A stored value, and a change of one.
+//! A stored value with its revision, and a change of one, as [`Kv`](crate::Kv) and [`Watch`](crate::kv::Watch) return them.
 
 use ixt_protocol::{InvalidJson, read_json};
 use serde::de::DeserializeOwned;
@@ -31,7 +31,7 @@ impl Entry {
 pub struct Change {
     /// The key.
     pub key: String,
-    /// The revision that the change has made; see [`Entry::revision`](crate::kv::Entry::revision).
+    /// The revision that the change has made; see [`Entry::revision`](crate::kv::Entry::revision). A removal has one too.
     pub revision: u64,
     /// The new value; `None` if the key was deleted or has expired.
     pub value: Option<Vec<u8>>,
@@ -42,12 +42,13 @@ impl Change {
     ///
     /// # Errors
     ///
-    /// `INTERNAL` if it is not JSON of this type.
+    /// `INTERNAL` if it is not JSON of this type, as for [`Entry::to_json`](crate::kv::Entry::to_json).
     pub fn to_json<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.value.as_deref().map(stored_json).transpose()
     }
 }
 
+/// Reads a stored value as JSON. The error names the place of the mistake, but does not quote the value.
 fn stored_json<T: DeserializeOwned>(value: &[u8]) -> Result<T> {
     let wrong = |invalid: InvalidJson| format!("the stored value is wrong: {}", invalid.without_value());
     read_json(value).map_err(|invalid| Error::internal(wrong(invalid)))

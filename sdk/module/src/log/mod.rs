@@ -1,6 +1,6 @@
 //! Log lines of the module. They go to the host as `log` frames, with the trace id of the request in whose handler they are
-//! written. If the host doesn't take such frames, and before the connection is up and after it is closed, they go to stderr, which the
-//! host captures and labels with the module's name.
+//! written. If the host doesn't take such frames, before `init` has come, and after the connection is closed, they go to stderr, which the
+//! host captures and labels with the module's name. Writing to the host never waits; writing to stderr waits while the pipe is full.
 
 mod scope;
 #[cfg(feature = "tracing")]
@@ -18,12 +18,12 @@ use serde_json::{Map, Value};
 use crate::json_value::json_or_reason;
 pub(crate) use scope::{LogTarget, Scope};
 
-/// Logs a message at the level `info`: the `log` of the Python and Node.js SDKs. Never waits; see [`LogLine::write`].
+/// Logs a message at the level `info`: the `log` of the Python and Node.js SDKs. See [`LogLine::write`].
 pub fn log(message: impl Display) {
     LogLine::new(LogLevel::Info, message).write();
 }
 
-/// Logs a message at the level `error`: the `log_error` of the Python and Node.js SDKs. Never waits; see [`LogLine::write`].
+/// Logs a message at the level `error`: the `log_error` of the Python and Node.js SDKs. See [`LogLine::write`].
 pub fn log_error(message: impl Display) {
     LogLine::new(LogLevel::Error, message).write();
 }
@@ -56,9 +56,13 @@ impl LogLine {
         self
     }
 
-    /// Writes the line, without waiting. While the host reads too slowly, up to 1 MiB of lines is kept; beyond that the oldest lines
-    /// are dropped, and a line in their place says how many. The host cuts a message after 64 KiB, and leaves out fields of more than
-    /// that. A line over the host's limit for a frame is cut more, and loses its fields.
+    /// Writes the line to the host, without waiting, or to stderr if the host takes no lines, `init` has not come, or the connection is
+    /// closed. A line that a handler writes has the trace id of its request, also within [`blocking`](fn@crate::blocking); one that another
+    /// thread or a spawned task writes has none.
+    ///
+    /// While the host reads too slowly, up to 1 MiB of lines is kept; beyond that the oldest lines are dropped, and a line in their place
+    /// says how many. The host cuts a message after 64 KiB, and leaves out fields of more than that. A line over the host's limit for a
+    /// frame is cut more, and loses its fields.
     pub fn write(self) {
         let fields = Some(self.fields).filter(|fields| !fields.is_empty());
         write(&LineParts { level: self.level, message: &self.message, fields, trace_id: None });
@@ -69,6 +73,7 @@ impl LogLine {
 pub(crate) struct LineParts<'a> {
     pub(crate) level: LogLevel,
     pub(crate) message: &'a str,
+    /// `None` if there are none.
     pub(crate) fields: Option<Map<String, Value>>,
     /// The trace id. `None`: that of the current scope.
     pub(crate) trace_id: Option<&'a str>,
@@ -92,7 +97,8 @@ pub(crate) fn write(line: &LineParts<'_>) {
     write_to_stderr(line);
 }
 
-/// Writes a line to stderr, without its trace id.
+/// Writes a line to stderr, without its trace id: the level in upper case, the message with `\n` for line breaks, and the fields as JSON.
+/// Waits while stderr is full.
 pub(crate) fn write_to_stderr(line: &LineParts<'_>) {
     let level = line.level.as_str().to_uppercase();
     let fields = line.fields.as_ref().map_or_else(String::new, |fields| format!(" {}", raw(fields)));

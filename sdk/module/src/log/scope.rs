@@ -1,4 +1,5 @@
-//! The log to which a line goes, and the request to which it belongs, for functions that have no such argument: `ixt_sdk::log("…")`.
+//! The log to which a line goes, and the request to which it belongs, for functions that have no such argument: `ixt_sdk::log("…")`. Each
+//! poll of a handler runs in the scope of its request.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -23,7 +24,7 @@ pub(crate) trait LogTarget: Send + Sync {
     }
 }
 
-/// The log target of the running code: that of a request while its handler is polled, otherwise that of the session.
+/// The log target of the running code: that of a request while its handler is polled, otherwise that of the session. Cheap to clone.
 #[derive(Clone)]
 pub(crate) enum Scope {
     /// A session. Weak, because the scope of the process outlives its session.
@@ -33,12 +34,13 @@ pub(crate) enum Scope {
 }
 
 thread_local! {
-    /// The scope of the code that runs on this thread. The only thread-local of this crate: authors log with free functions, from code
-    /// without a context, and a panic hook has no context either. It is set only while `Scope::run` is on the stack.
+    /// The scope of the code that runs on this thread. The only thread-local state of this crate: authors log with free functions, from
+    /// code without a context, and a panic hook has no context either. It is set only while `Scope::run` is on the stack.
     static CURRENT: RefCell<Option<Scope>> = const { RefCell::new(None) };
 }
 
-/// The scope of threads and tasks that the author has spawned: that of the process's session.
+/// The scope of threads and tasks that the author has spawned: that of the process's session. `None` before there is one, and in the test
+/// harness.
 static PROCESS: Mutex<Option<Scope>> = Mutex::new(None);
 
 impl Scope {
@@ -87,12 +89,14 @@ impl Scope {
         poll_fn(|cx| self.run(|| work.as_mut().poll(cx))).await
     }
 
-    /// Makes this the scope of all code that runs in no other scope, such as threads that the author has started.
+    /// Makes this the scope of all code of the process that runs in no other scope, such as threads that the author has started. The last
+    /// call counts.
     pub(crate) fn make_default(self) {
         *PROCESS.lock().unwrap_or_else(PoisonError::into_inner) = Some(self);
     }
 
-    /// The scope of the code that calls this. `None` if there is no session in this process.
+    /// The scope of the code that calls this: that of the innermost `run`, or else the default. `None` if there is neither: a log line then
+    /// goes to stderr.
     pub(crate) fn current() -> Option<Self> {
         // `try_`: the panic hook calls this too, perhaps while the thread ends, or while this very cell is borrowed.
         let current = CURRENT.try_with(|current| current.try_borrow().ok().and_then(|current| current.clone()));

@@ -1,9 +1,10 @@
 //! Writes events of the crate [`tracing`](https://docs.rs/tracing) as log lines of the module: with their fields, their spans, and the
 //! trace id of the request. Needs the feature `tracing`.
 //!
-//! [`run`](crate::Launcher::run) installs a global subscriber with the [`layer`], unless the program has installed a subscriber before;
-//! add the layer to that one. Each request is handled in a span `request` with the fields `topic`, `trace_id`, `source_module` and, if
-//! there is one, `traceparent`. A task that is spawned with that span (`tracing::Instrument`) belongs to the trace as well.
+//! [`run`](crate::Launcher::run), `run_async` and `testing::Host` install a global subscriber with the [`layer`], unless the program has
+//! installed a subscriber before; add the layer to that one. Each request is handled in a span `request` with the fields `topic`,
+//! `trace_id`, `source_module` and, if there is one, `traceparent`. A task that is spawned with that span (`tracing::Instrument`) belongs
+//! to the trace as well.
 //!
 //! The environment variable `IXT_LOG` filters the events, in the syntax of `RUST_LOG`: `warn`, or `info,orders=debug,hyper=off`. Without
 //! it the filter is `info`. A filter that can't be read is logged as an error, and replaced by `info`. A layer that you add yourself is
@@ -27,9 +28,10 @@ use crate::log::{LineParts, log_error, write};
 const FILTER: &str = "IXT_LOG";
 /// The name of the span around each request.
 const REQUEST: &str = "request";
+/// The field of that span with the trace id.
 const TRACE_ID: &str = "trace_id";
 
-/// The layer that sends events to the host's log.
+/// The layer that sends events to the host's log. It needs spans of a registry that keeps them, such as `tracing_subscriber::registry()`.
 #[must_use]
 pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>() -> impl Layer<S> {
     LogLayer
@@ -50,7 +52,7 @@ pub(crate) fn install() {
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
-/// The span in which a request is handled.
+/// The span in which a request is handled. The field `traceparent` is left out if the host makes no spans.
 pub(crate) fn request_span(context: &crate::context::Context) -> Span {
     tracing::info_span!(
         "request",
@@ -61,6 +63,7 @@ pub(crate) fn request_span(context: &crate::context::Context) -> Span {
     )
 }
 
+/// Makes a log line of each event, with `target` and `spans` (from the outermost) beside its fields.
 struct LogLayer;
 
 /// The fields of a span, kept in its extensions.

@@ -31,7 +31,8 @@ impl BufferPool {
         buffer
     }
 
-    /// Puts a buffer back. Frees it instead if it has more than 4 MiB, or if the pool is not in use.
+    /// Puts a buffer back, and empties it. Frees it instead if its capacity is over 4 MiB, or if the pool is not in use. Frees the buffers
+    /// that were used least recently while all together have more than 4 MiB.
     pub(crate) fn put(&mut self, mut buffer: Vec<u8>) {
         if !self.in_use || buffer.capacity() > MAX_POOL_BYTES {
             return;
@@ -50,7 +51,8 @@ impl BufferPool {
         }
     }
 
-    /// To be called each time the connection has no more input. At the 64th call since the last `take`, the pool is emptied.
+    /// Called by `Outgoing::flush_at_rest` each time the connection has no more input. At the 64th call since the last `take`, the pool is
+    /// emptied.
     pub(crate) fn age(&mut self) {
         self.unused = self.unused.saturating_add(1);
         if self.unused == MAX_UNUSED {

@@ -1,4 +1,4 @@
-//! The log lines that are written while the socket is full.
+//! The log lines that the module logs while the socket is full. Other frames are queued without this limit.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ pub(super) struct LogBacklog {
 }
 
 impl LogBacklog {
-    /// Adds a line. Drops the oldest lines while there are more than 1 MiB.
+    /// Adds a line. Drops the oldest lines while there are more than 1 MiB; also the new one, if it alone is larger.
     pub(super) fn push(&mut self, line: Vec<u8>) {
         self.bytes += line.len();
         self.lines.push_back(line);
@@ -31,7 +31,7 @@ impl LogBacklog {
         self.lines.is_empty()
     }
 
-    /// Takes the number of lines that were dropped, and the lines after them.
+    /// Empties the backlog. Returns the number of lines that were dropped since the last time, and the lines after them.
     pub(super) fn take(&mut self) -> (u64, VecDeque<Vec<u8>>) {
         let Self { lines, dropped, .. } = std::mem::take(self);
         (dropped, lines)

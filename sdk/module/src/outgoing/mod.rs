@@ -1,4 +1,5 @@
-//! Frames on their way to the host. Any thread may send one. Sending never waits for the host.
+//! Frames on their way to the host. Any thread may send one. Sending never waits for the host. The frames of one thread are written in the
+//! order in which it has sent them; log lines may come later than others while the socket is full.
 //!
 //! - `sending` has the methods that send a frame. There a reply or a request that is over the host's limit becomes an error that names
 //!   its size and the limit; so does one for which there is no room, because the host does not read.
@@ -39,18 +40,20 @@ pub(crate) struct Outgoing {
 pub(crate) struct Features {
     /// The frame `log`. If false, log lines go to stderr.
     pub(crate) log: bool,
-    /// The frame `starting`. False also from the reply to `init` on.
+    /// The frame `starting`. If false, the frame is not sent; so it is from the reply to `init` on.
     pub(crate) starting: bool,
     /// The frame `ready`. If false, only health checks say whether the module is ready.
     pub(crate) ready: bool,
 }
 
 impl Outgoing {
+    /// A queue with the framing `line`, the limit of the protocol for a frame, and no optional frames.
     pub(crate) fn new(sink: impl Sink + 'static) -> Self {
         Self { queue: Mutex::new(Queue::new()), sink: Box::new(sink), finished: SetOnce::new() }
     }
 
-    /// Sets the limit of a frame's size, in bytes, and the optional frames that the host takes, as it has offered them in `init`.
+    /// Sets the limit of a frame's size, in bytes, and the optional frames that the host takes, as it has offered them in `init`. Not
+    /// called if the host makes no offer.
     pub(crate) fn set_limits(&self, max_frame_bytes: usize, features: Features) {
         let mut queue = self.lock();
         queue.max_frame_bytes = max_frame_bytes;
@@ -62,7 +65,8 @@ impl Outgoing {
         self.lock().framing = framing;
     }
 
-    /// Waits until all frames that were sent before are written, or the host is gone. No log line is sent from now on.
+    /// Waits until all frames that were sent before are written, or the host is gone; without limit if the host does not read. No log line
+    /// is sent from now on. Other frames still are, but are not waited for.
     pub(crate) async fn close(self: &Arc<Self>) {
         {
             let mut queue = self.lock();

@@ -14,7 +14,7 @@ use crate::error::Error;
 
 /// A frame whose object has at least this many bytes is encoded outside of the lock, and not copied.
 pub(super) const LARGE_BYTES: usize = 16 * 1024;
-/// More bytes than a frame has besides its object.
+/// About the most bytes that a frame has besides its object: for the capacity of its buffer, which grows if it is too small.
 const ENVELOPE_BYTES: usize = 256;
 
 /// Which thread writes now.
@@ -30,22 +30,28 @@ const ENVELOPE_BYTES: usize = 256;
 pub(super) enum Writer {
     /// None.
     Idle,
-    /// One that has sent a frame. It writes until the queue is empty, or the socket is full.
+    /// One that has sent a frame, or the reader. It writes until the queue is empty, or the socket is full.
     Writing,
     /// The sink's thread, which waits for the socket. When it has written the rest, it continues with the queue.
     Full,
 }
 
+/// The frames that are not written yet, and all that decides how the next one is sent. Behind the lock of
+/// [`Outgoing`](super::Outgoing).
 #[derive(Debug)]
 pub(super) struct Queue {
     /// The framing of the next frame.
     pub(super) framing: Framing,
     /// The host's limit of a frame's size, in bytes, without the line's end or the first length.
     pub(super) max_frame_bytes: usize,
+    /// Encoded frames, without those that a thread is writing now.
     pub(super) unwritten: WriteBuffer,
+    /// Which thread writes now.
     pub(super) writer: Writer,
-    /// The reader of the connection. Frames that this thread sends are gathered: see [`writing`](super::writing).
+    /// The reader of the connection. Frames that this thread sends are gathered: see [`writing`](super::writing). `None` before the
+    /// first reader and after the last: no frame is gathered.
     pub(super) reader: Option<ThreadId>,
+    /// The buffers for large frames.
     pub(super) pool: BufferPool,
     /// [`close`](super::Outgoing::close) was called.
     pub(super) closing: bool,
@@ -53,6 +59,7 @@ pub(super) struct Queue {
     pub(super) gone: bool,
     /// Log lines that were written while the socket is full.
     pub(super) logs: LogBacklog,
+    /// The optional frames. All false before `init` has come, and if the host has made no offer.
     pub(super) features: Features,
     /// The last value of [`Runtime::set_ready`](crate::Runtime::set_ready); true before the first.
     pub(super) ready: bool,
@@ -61,7 +68,7 @@ pub(super) struct Queue {
 /// The error of a frame over the host's limit, with its size in bytes. The frame was not queued.
 pub(super) struct TooLarge(pub(super) usize);
 
-/// The capacity of the buffer for a large frame without its attachment, in bytes.
+/// The capacity of the buffer for a large frame without its attachment, in bytes. An estimate: the buffer grows if it is too small.
 pub(super) fn capacity_for(frame: &Frame<ModuleFrame<'_>>, framing: Framing) -> usize {
     let object = frame.body.object().map_or(0, |object| match framing {
         // The attachment is in it, as base64.
@@ -93,11 +100,17 @@ impl Queue {
         self.writer == Writer::Idle && self.unwritten.is_empty()
     }
 
-    /// Encodes and queues a frame. Drops it if the host is gone.
+    /// Encodes and queues a frame, without writing it: the caller then calls [`written`](super::Outgoing::written) or
+    /// [`write_now`](super::Outgoing::write_now). If the host is gone, drops the frame and returns `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// If the frame is over the host's limit. It is then not queued.
     pub(super) fn append(&mut self, frame: &Frame<ModuleFrame<'_>>) -> Result<(), TooLarge> {
         self.append_within(frame, Some(self.max_frame_bytes))
     }
 
+    /// Does the same as [`append`](Self::append) with this limit in bytes, or with none.
     fn append_within(&mut self, frame: &Frame<ModuleFrame<'_>>, limit: Option<usize>) -> Result<(), TooLarge> {
         if self.gone {
             return Ok(());
@@ -111,7 +124,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Queues a large frame: `chunk` is the frame without its attachment, encoded, and `bytes` is the size of the whole frame.
+    /// Queues a large frame: `chunk` is the frame without its attachment, encoded, and `bytes` is the size of the whole frame. The error is
+    /// that of [`append`](Self::append).
     pub(super) fn append_large(
         &mut self,
         chunk: Vec<u8>,
@@ -148,7 +162,7 @@ impl Queue {
         self.append_within(&Frame { id, body }, limit)
     }
 
-    /// Empties a buffer that was written, and puts its large chunks back into the pool.
+    /// Empties a buffer that was written, and puts its chunks that came from the pool back.
     pub(super) fn recycle(&mut self, buffer: &mut WriteBuffer) {
         buffer.clear().for_each(|chunk| self.pool.put(chunk));
     }

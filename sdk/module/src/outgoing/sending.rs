@@ -1,6 +1,7 @@
-//! The methods that send a frame. Two limits are checked here. A frame over the host's limit is not sent: a request fails with
-//! `RESOURCE_EXHAUSTED`, and a reply becomes the error `INTERNAL`, which is also logged. If the host leaves more than 64 MiB unread,
-//! requests fail with `RESOURCE_EXHAUSTED`, and replies become that error. Log lines have other limits: see `Outgoing::log`.
+//! The methods that send a frame. None waits for the host. Two limits are checked here. A frame over the host's limit is not sent: a
+//! request fails with `RESOURCE_EXHAUSTED`, and a reply becomes the error `INTERNAL`, which is also logged. If the host leaves more than
+//! 64 MiB unread, requests fail with `RESOURCE_EXHAUSTED`, and replies become that error. Log lines have other limits: see
+//! `Outgoing::log`.
 
 use std::sync::{Arc, MutexGuard};
 
@@ -12,12 +13,12 @@ use crate::error::{Error, Result};
 use crate::log::log_error;
 use crate::reply::Reply;
 
-/// With more unwritten bytes than this, requests fail, and replies become errors: the host does not read. The bytes that are being
-/// written don't count.
+/// With more unwritten bytes than this, service requests fail, and successful replies become errors: the host does not read. The bytes that
+/// a thread is writing don't count. `cancel` and error replies are queued beyond it.
 pub(super) const MAX_UNWRITTEN_BYTES: usize = 64 * 1024 * 1024;
 
 impl Outgoing {
-    /// Sends a `service_request` or a `cancel`.
+    /// Sends a `service_request` or a `cancel`. If the host is gone, drops it and returns `Ok`.
     ///
     /// # Errors
     ///
@@ -37,8 +38,8 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Sends the reply to a request. A reply over the host's limit becomes the error `INTERNAL`; if the host does not read, it becomes
-    /// `RESOURCE_EXHAUSTED`, retryable.
+    /// Sends the reply to a request; `id` is the host's, `None` if it has sent none. A reply over the host's limit becomes the error
+    /// `INTERNAL`; if the host does not read, a success becomes `RESOURCE_EXHAUSTED`, retryable. If the host is gone, drops it.
     pub(crate) fn reply(self: &Arc<Self>, id: Option<u64>, reply: Result<Reply>) {
         // An error is sent even if there is no room for more: it is small.
         let reply = reply.and_then(|reply| self.check_room().map(|()| reply));
@@ -72,8 +73,9 @@ impl Outgoing {
         Err(Error::new(code::RESOURCE_EXHAUSTED, message).retryable())
     }
 
-    /// Sends the reply to `init`. Returns whether it is a success. Before the host can read a success, `open` is called; all frames
-    /// after it have the framing `next`, if there is one. A reply over the host's limit becomes an error.
+    /// Sends the reply to `init`. Returns whether it is a success. Before the host can read a success, `open` is called, under the lock of
+    /// the queue; all frames after it have the framing `next`, if there is one. A reply over the host's limit becomes an error. No
+    /// `starting` is sent after this.
     pub(crate) fn reply_to_init(
         self: &Arc<Self>,
         id: Option<u64>,
@@ -167,7 +169,8 @@ impl Outgoing {
         !queue.ready && !queue.features.ready
     }
 
-    /// Queues a frame, and returns the locked queue. Encodes a large frame while the queue is unlocked.
+    /// Queues a frame, and returns the locked queue, and whether the frame was over the host's limit. The caller then writes it. Encodes a
+    /// large frame while the queue is unlocked.
     fn push(&self, frame: Frame<ModuleFrame<'_>>) -> (MutexGuard<'_, Queue>, Result<(), TooLarge>) {
         let mut queue = self.lock();
         if frame.body.object().is_none_or(|object| object.bytes() < LARGE_BYTES) || queue.gone {

@@ -10,6 +10,7 @@ pub(crate) struct WriteBuffer {
 }
 
 impl WriteBuffer {
+    /// The number of bytes in all chunks.
     pub(crate) fn len(&self) -> usize {
         self.front.iter().map(|(chunk, _)| chunk.len()).sum::<usize>() + self.last.len()
     }
@@ -18,7 +19,7 @@ impl WriteBuffer {
         self.front.is_empty() && self.last.is_empty()
     }
 
-    /// Appends a chunk without copying it. If `pooled` is true, [`clear`](Self::clear) returns the chunk.
+    /// Appends a chunk behind all bytes so far, without copying it. If `pooled` is true, [`clear`](Self::clear) returns the chunk.
     pub(crate) fn push(&mut self, chunk: Vec<u8>, pooled: bool) {
         let chunks = [(std::mem::take(&mut self.last), false), (chunk, pooled)];
         self.front.extend(chunks.into_iter().filter(|(chunk, _)| !chunk.is_empty()));
@@ -33,7 +34,7 @@ impl WriteBuffer {
         })
     }
 
-    /// Empties the buffer, and returns its pooled chunks.
+    /// Empties the buffer, and returns its pooled chunks, which are not empty. `last` keeps its capacity.
     pub(crate) fn clear(&mut self) -> impl Iterator<Item = Vec<u8>> {
         self.last.clear();
         self.front.drain(..).filter_map(|(chunk, pooled)| pooled.then_some(chunk))

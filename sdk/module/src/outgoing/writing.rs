@@ -1,7 +1,8 @@
 //! When frames are written, and by which thread.
 //!
-//! The thread that sends a frame also writes it, at once and without waiting. If the socket takes only a part, the sink's thread writes
-//! the rest: that thread may wait. Frames that are sent meanwhile are queued, and the thread that writes takes them too.
+//! The thread that sends a frame also writes it, at once and without waiting, unless another thread writes. If the socket takes only a
+//! part, the sink's thread writes the rest: that thread may wait. Frames that are sent meanwhile are queued, and the thread that writes
+//! takes them too.
 //!
 //! The reader of the connection gathers the replies to what it has read, and writes them together:
 //!
@@ -9,7 +10,8 @@
 //! - after it has run handlers for 1 ms, and before it leaves the connection to another thread;
 //! - when 128 KiB are gathered.
 //!
-//! It writes a log line of the level `error`, `starting` and `ready` at once, with all that is gathered before them.
+//! It writes a log line of the level `error`, `starting` and `ready` at once, with all that is gathered before them, unless another thread
+//! writes.
 
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
@@ -42,12 +44,14 @@ pub(crate) trait Sink: Debug + Send + Sync {
 pub(crate) type Done = Box<dyn FnOnce(WriteBuffer, io::Result<()>) + Send>;
 
 impl Outgoing {
-    /// Makes this thread the reader, in place of an earlier one. It has to call [`flush`](Self::flush) before it waits.
+    /// Makes the thread `reader` the reader, in place of an earlier one: its frames are gathered from now on. It has to call
+    /// [`flush`](Self::flush) before it waits.
     pub(crate) fn set_reader(&self, reader: ThreadId) {
         self.lock().reader = Some(reader);
     }
 
-    /// Writes the gathered frames. If the calling thread is the reader, it no longer is.
+    /// Writes the queue, unless another thread is writing. If the calling thread is the reader, there is no reader from now on, and the
+    /// thread's frames are written at once.
     pub(crate) fn end_reader(self: &Arc<Self>) {
         let mut queue = self.lock();
         queue.reader.take_if(|reader| *reader == current_thread_id());
@@ -89,6 +93,7 @@ impl Outgoing {
         self.lock().pool.release();
     }
 
+    /// Writes the queue, unless another thread is writing: that one takes these frames too.
     pub(super) fn write_now<'a>(self: &'a Arc<Self>, queue: MutexGuard<'a, Queue>) {
         if queue.writer == Writer::Idle {
             self.write(queue);

@@ -1,4 +1,5 @@
-//! A panic anywhere in the module's process becomes one log line: with its place, the topic that was handled, and a backtrace.
+//! A panic anywhere in the module's process becomes one log line: with its place, the topic that was handled, and a backtrace. The hook
+//! only logs; `catch_panic.rs` makes the reply.
 
 use std::backtrace::Backtrace;
 use std::env;
@@ -23,6 +24,7 @@ pub(crate) fn install() {
     INSTALLED.call_once(|| panic::set_hook(Box::new(report)));
 }
 
+/// The hook: writes the log line of the level `error`. Fields that are empty are left out.
 fn report(panic: &PanicHookInfo<'_>) {
     let scope = Scope::current();
     let topic = scope.as_ref().map_or("", Scope::topic);
@@ -43,6 +45,7 @@ fn report(panic: &PanicHookInfo<'_>) {
     if cfg!(panic = "abort") { write_to_stderr(&line) } else { write(&line) }
 }
 
+/// The text of the panic; `no text` if its payload is not a string.
 fn said<'p>(panic: &'p PanicHookInfo<'_>) -> &'p str {
     let text = panic.payload();
     text.downcast_ref::<&str>()
@@ -51,6 +54,7 @@ fn said<'p>(panic: &'p PanicHookInfo<'_>) -> &'p str {
         .unwrap_or("no text")
 }
 
+/// The backtrace that [`BACKTRACE`] asks for, at most [`MAX_BACKTRACE_BYTES`] and a `…`. Empty with `0`.
 fn backtrace(setting: Option<&str>) -> String {
     if setting == Some("0") {
         return String::new();

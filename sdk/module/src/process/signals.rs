@@ -1,4 +1,4 @@
-//! The signals that end a module.
+//! The signals that end a module. The launcher waits for the first one, and begins the shutdown.
 
 use std::io;
 use std::sync::Arc;
@@ -24,6 +24,11 @@ impl Drop for Signals {
 }
 
 impl Signals {
+    /// Installs the signal handlers. Needs the tokio runtime's I/O driver.
+    ///
+    /// # Errors
+    ///
+    /// If a handler can't be installed.
     pub(crate) fn new() -> io::Result<Self> {
         let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
         let (came, mut registered) = (Arc::new(AtomicBool::new(false)), Vec::new());
@@ -35,7 +40,7 @@ impl Signals {
         Ok(Self { signals, registered })
     }
 
-    /// Waits for a signal.
+    /// Waits for the first signal.
     pub(crate) async fn received(&mut self) {
         let [terminate, interrupt] = &mut self.signals;
         tokio::select! {

@@ -1,6 +1,7 @@
 //! Keeps `println!` from panicking while a module shuts down. The host reads the module's stdout and stderr. Once the host is gone,
-//! printing fails and `println!` panics, which would end `Handler::shutdown` early. So during the shutdown both streams go through a
-//! pipe to a thread, which writes to the old stream, and drops the output when that fails.
+//! printing fails and `println!` panics, which would end `Handler::shutdown` early. So when the host is gone, both streams go through a
+//! pipe to a thread, which writes to the old stream, and drops the output when that fails. In any other shutdown only a stream without a
+//! reader does.
 
 use std::fs::File;
 use std::io::{self, PipeReader, Read as _, Write as _};
@@ -22,6 +23,7 @@ const MAX_WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Relays(Mutex<Running>);
 
+/// The relays that run.
 #[derive(Debug, Default)]
 struct Running {
     relays: Vec<Relay>,
@@ -29,6 +31,7 @@ struct Running {
     ended: bool,
 }
 
+/// A stream of the process that goes through a pipe to a thread.
 #[derive(Debug)]
 struct Relay {
     stream: Stream,
@@ -45,7 +48,8 @@ enum Stream {
 }
 
 impl Relays {
-    /// Starts the relays that don't run yet; with `only_broken`, only those of streams that have no reader any more.
+    /// Starts the relays that don't run yet; with `only_broken`, only those of streams that have no reader any more. Logs an error if one
+    /// can't be started. Does nothing after [`end`](Self::end).
     pub(crate) fn start(&self, only_broken: bool) {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if running.ended {
@@ -68,6 +72,7 @@ impl Relays {
     }
 
     /// Ends the relays: passes on the output so far, and gives the streams back their files. A stream without a reader gets `/dev/null`.
+    /// Blocks until that is done, for a second at most for each stream.
     pub(crate) fn end(&self) {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         running.ended = true;
@@ -78,6 +83,7 @@ impl Relays {
 }
 
 impl Relay {
+    /// Puts a pipe in place of the stream, and starts the thread that passes its output on to `target`, the old stream.
     fn start(stream: Stream, target: OwnedFd) -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
         let (sender, done) = mpsc::channel();
@@ -92,6 +98,7 @@ impl Relay {
         Ok(Self { stream, target, done })
     }
 
+    /// Gives the stream back its file, and waits until the thread has passed on what was printed, for [`MAX_WAIT`] at most.
     fn end(self) {
         let Self { stream, target, done } = self;
         let restored = if is_broken(&target) {
@@ -108,6 +115,7 @@ impl Relay {
 }
 
 impl Stream {
+    /// Another descriptor of the stream's file. An error if the stream is closed.
     fn duplicate(self) -> io::Result<OwnedFd> {
         match self {
             Self::Stdout => io::stdout().as_fd().try_clone_to_owned(),
@@ -115,6 +123,7 @@ impl Stream {
         }
     }
 
+    /// Puts another file in place of the stream's.
     fn replace(self, by: impl AsFd) -> io::Result<()> {
         match self {
             Self::Stdout => dup2_stdout(by)?,

@@ -1,5 +1,5 @@
-//! A request from the call of its handler to its reply. The first poll runs in place, on the thread that has read the frame and without
-//! a task. Most handlers end there. Only a handler that waits becomes a task.
+//! A request from the call of its handler to its reply. Its first poll is a step without a task, on the thread that has read the frame
+//! if the request begins at once. Most handlers end there. Only a handler that waits becomes a task.
 
 use std::fmt;
 use std::future::Future;
@@ -18,13 +18,14 @@ use crate::log::{Scope, log_error};
 use crate::reply::Reply;
 use crate::request::{Request, TopicKind};
 
-/// Runs handlers: with the threads of a process, or in the one task of the test harness.
+/// Runs handlers: with the threads of a process (`transport/thread_executor.rs`), or on the one thread of the test harness.
 pub(crate) trait Executor: Clock {
-    /// Queues a step, and returns at once. It never runs the step itself: the caller may hold a lock.
+    /// Queues a step, and returns at once. It never runs the step itself: the caller may hold a lock. If no thread can run the step, it is
+    /// dropped, and its request is answered with `INTERNAL`.
     fn schedule(&self, step: Step, class: StepClass);
 }
 
-/// One poll of a handler or another task. It should take a moment only, but the author's code may block.
+/// One poll of a handler or of another task. [`run`](Self::run) returns when the poll does: the author's code may block.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// Calls a handler, and polls it once.
@@ -33,14 +34,16 @@ pub(crate) enum Step {
     Resume(Runnable<Option<Key>>),
 }
 
-/// On which thread a step is run, and in which order. An executor with one thread runs all steps in the order of their scheduling.
+/// On which thread a step that the reader schedules is run, and in which order. In a process, steps that other threads schedule run on
+/// tokio's blocking pool, whatever their class. The executors of the test harness have one thread, and run all steps in the order in
+/// which they were scheduled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StepClass {
-    /// By the reader, before all other steps: health checks, `init`, the shutdown.
+    /// By the reader, before the steps of the other classes: the first poll of `init`, of a health check and of `Handler::shutdown`.
     Urgent,
     /// By the reader.
     Normal,
-    /// By another thread: a handler of this topic has blocked the reader within the last 30 seconds.
+    /// On tokio's blocking pool: a handler of this topic has blocked the reader within the last 30 seconds.
     Blocking,
 }
 
@@ -63,7 +66,8 @@ impl Step {
     }
 }
 
-/// Makes a task. Returns its first step, which the caller has to schedule, and the handle, which cancels the task when it is dropped.
+/// Makes a task of `work`. Returns its first step, which the caller has to schedule, and the handle, which cancels the task when it is
+/// dropped. When the task is woken, its next step is scheduled as [`StepClass::Normal`]. `request` is the request that it belongs to.
 pub(crate) fn spawn(
     executor: &Arc<dyn Executor>,
     request: Option<Key>,
@@ -81,14 +85,17 @@ pub(crate) struct ActiveRequest {
     stage: Stage,
 }
 
+/// How far the handler has come.
 enum Stage {
     /// The handler was not called yet.
     Begin(Request),
+    /// The handler was called, or the work of `init` or a health check was made.
     Running(Work),
+    /// The request has ended before its handler was called.
     Done,
 }
 
-/// A running future of the author's code, and its scope.
+/// A future of the author's code with its scope, in which each poll runs. A panic becomes the error `INTERNAL`.
 pub(super) struct Work {
     what: What,
     scope: Scope,
@@ -100,11 +107,12 @@ pub(super) struct Work {
 /// The kind of work, for error messages.
 enum What {
     Handler(TopicKind),
-    /// `init` or the health check.
+    /// `init` or the health check, by its name in error messages.
     Frame(&'static str),
 }
 
 impl Work {
+    /// Calls the handler's method, which makes the future.
     fn of_handler(request: Request, call: impl FnOnce(Request) -> crate::request::Handling) -> Self {
         Self {
             what: What::Handler(request.kind()),
@@ -115,7 +123,7 @@ impl Work {
         }
     }
 
-    /// `frame` names it in errors.
+    /// The work of `init` or a health check; `frame` names it in errors.
     pub(super) fn of_frame(
         frame: &'static str,
         scope: Scope,
@@ -130,6 +138,7 @@ impl Work {
         }
     }
 
+    /// Polls the future. Logs the error of an event's handler, and the sources of any error. Must not be called again after `Ready`.
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<Reply>> {
         let Self { what, scope, future, .. } = self;
         let (what, scope) = (&*what, &*scope);
@@ -149,6 +158,7 @@ impl Work {
     }
 }
 
+/// Displays the work for error messages, such as "the handler of `greet`".
 struct Named<'a>(&'a What, &'a Scope);
 
 impl fmt::Display for Named<'_> {
@@ -162,10 +172,12 @@ impl fmt::Display for Named<'_> {
 }
 
 impl ActiveRequest {
+    /// A service call or an event whose handler is to be called. `key` is that of its entry.
     pub(super) fn begins(requests: &Arc<Requests>, key: Key, request: Request) -> Self {
         Self { owner: Some((Arc::clone(requests), key)), stage: Stage::Begin(request) }
     }
 
+    /// `init` or a health check. `key` is that of its entry.
     pub(super) fn runs(requests: &Arc<Requests>, key: Key, work: Work) -> Self {
         Self { owner: Some((Arc::clone(requests), key)), stage: Stage::Running(work) }
     }
@@ -184,6 +196,7 @@ impl ActiveRequest {
         }
     }
 
+    /// Calls the handler if it was not called yet, polls it, and sends the reply if it has ended. `Pending` if it waits.
     fn step(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
         if matches!(self.stage, Stage::Begin(_))
             && let Stage::Begin(request) = std::mem::replace(&mut self.stage, Stage::Done)
@@ -199,6 +212,7 @@ impl ActiveRequest {
         Poll::Ready(())
     }
 
+    /// Sends the reply. Does nothing the second time.
     fn reply(&mut self, reply: Result<Reply>) {
         if let Some((requests, key)) = self.owner.take() {
             requests.reply(key, reply);

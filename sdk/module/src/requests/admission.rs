@@ -9,7 +9,7 @@
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The counters of one session.
+/// The counters of one session. [`Requests`](super::Requests) has the table and the queue, and calls all of this.
 #[derive(Debug)]
 pub(super) struct Admission<C = AtomicUsize> {
     /// The number of permits in use. Grows only under the lock of the table. It may be larger than the number of requests: a blocked
@@ -17,9 +17,9 @@ pub(super) struct Admission<C = AtomicUsize> {
     running: C,
     /// The length of the queue when the lock was last released. May be too large: cancelled requests are subtracted later.
     queued: C,
-    /// The number of requests whose reply is not queued for the host yet.
+    /// The number of requests whose reply is not queued for the host yet, `init` and health checks included.
     owed: C,
-    /// `max_concurrency`.
+    /// [`Limits::max_concurrency`](super::Limits).
     max_running: usize,
 }
 
@@ -70,7 +70,7 @@ impl<C: Counter> Admission<C> {
         self.owed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// To be called when the reply to a request was queued for the host. Returns whether every request has a reply now.
+    /// To be called once for each request, when its reply was queued for the host. Returns whether every request has a reply now.
     pub(super) fn answered(&self) -> bool {
         self.owed.fetch_sub(1, Ordering::AcqRel) == 1
     }
@@ -96,7 +96,8 @@ impl<C: Counter> Admission<C> {
         self.running.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Returns a permit. The result is true if a queued request may be waiting for it.
+    /// Gives a permit back. Returns whether a queued request may be waiting for it: the caller then has to look, under the lock of the
+    /// table. May be called without the lock.
     pub(super) fn end(&self) -> bool {
         self.running.fetch_sub(1, Ordering::AcqRel);
         self.queued.load(Ordering::Acquire) > 0

@@ -1,5 +1,6 @@
 //! The requests that have no reply yet. Each is an entry in a table. The thread that takes an entry out sends the reply, and no other
-//! can take the same entry: so there is exactly one reply, whether the handler ends first, the deadline, a `cancel` or the shutdown.
+//! can take the same entry: so there is exactly one reply, whether the handler ends first, the deadline, a `cancel` or the shutdown. A
+//! request that is refused, or whose deadline is over when it comes, is answered without an entry.
 //!
 //! ```text
 //!             accept
@@ -19,7 +20,7 @@
 //! ```
 //!
 //! A permit stands for one of the `max_concurrency` handlers. The request owns it, not the entry: a thread that blocks keeps it after
-//! the reply.
+//! the reply. `init` and health checks are entries as well, in the stage Running, but have no permit and no deadline.
 
 mod active;
 mod admission;
@@ -62,10 +63,11 @@ const EXPIRE_INTERVAL: Duration = Duration::from_millis(1);
 pub(crate) struct Limits {
     /// How many handlers run at the same time, of services and events together. At least 1.
     pub(crate) max_concurrency: usize,
-    /// How many more requests wait for a permit. Beyond it they are refused with `RESOURCE_EXHAUSTED`. May be 0.
+    /// How many more requests wait for a permit. Beyond it they are refused with `RESOURCE_EXHAUSTED`, retryable. May be 0.
     pub(crate) max_queued: usize,
 }
 
+/// The requests of one session: its table, its queue and its permits. All threads of the process use it.
 pub(crate) struct Requests {
     table: Mutex<RequestTable>,
     admission: Admission,
@@ -74,20 +76,23 @@ pub(crate) struct Requests {
     limits: Limits,
     executor: Arc<dyn Executor>,
     outgoing: Arc<Outgoing>,
-    /// The module, once it has replied to `init`.
+    /// The module, once it has replied to `init` with success.
     service: OnceLock<Arc<dyn Serve>>,
     /// The request that the reader polled last: `Key::number`, 0 for none.
     polled: AtomicU64,
 }
 
-/// The work that is left for after the table's lock is released.
+/// The work that is left for after the table's lock is released: [`Requests::unlocked`] does it.
 #[derive(Default)]
 struct Unlocked {
+    /// The request that has a permit, to be scheduled.
     begin: Option<(ActiveRequest, StepClass)>,
+    /// The requests whose deadline was over before they began, to be answered with `DEADLINE_EXCEEDED`.
     expired: Vec<Entry>,
 }
 
 impl Requests {
+    /// A table without requests, whose module is not [open](Self::open) yet.
     pub(crate) fn new(limits: Limits, executor: Arc<dyn Executor>, outgoing: Arc<Outgoing>, stats: Stats) -> Self {
         Self {
             table: Mutex::new(RequestTable::new(stats)),
@@ -115,7 +120,9 @@ impl Requests {
         &self.executor
     }
 
-    /// Takes a service call or an event: begins it, queues it, or refuses it.
+    /// Takes a service call or an event, after [`open`](Self::open): begins it, queues it, or refuses it. Never waits. The request begins
+    /// at once if a permit is free and no other request is queued; if its deadline is over already, it is answered with
+    /// `DEADLINE_EXCEEDED` instead. If the queue is full, it is answered with `RESOURCE_EXHAUSTED`, retryable.
     pub(crate) fn accept(self: &Arc<Self>, id: Option<u64>, request: Request) {
         let context = request.context().clone();
         let (deadline, priority, received) = (context.deadline(), context.priority(), context.received());
@@ -153,8 +160,9 @@ impl Requests {
         self.unlocked(rest);
     }
 
-    /// Runs `work` for `init` or a health check, which `frame` names in errors. It needs no permit, and runs before all handlers. `respond`
-    /// sends the reply; without it, the reply is a `success` or `error` frame.
+    /// Schedules `work` for `init` or a health check, which `frame` names in errors, and returns at once. It needs no permit, and the
+    /// reader runs it before the handlers that are ready. Its result is the reply: `respond` sends it; without `respond`, it is sent as a
+    /// `success` or `error` frame.
     pub(crate) fn run(
         self: &Arc<Self>,
         id: Option<u64>,
@@ -177,7 +185,11 @@ impl Requests {
         self.executor.schedule(Step::Resume(runnable), StepClass::Urgent);
     }
 
-    /// Makes the request a task. Returns the task if the request was answered meanwhile.
+    /// Makes the request a task.
+    ///
+    /// # Errors
+    ///
+    /// If the request was answered meanwhile: the task, which the caller drops to cancel it.
     fn runs_as(&self, key: Key, task: Task<(), Option<Key>>) -> std::result::Result<(), Task<(), Option<Key>>> {
         match self.lock().get(key) {
             None => Err(task),
@@ -202,7 +214,8 @@ impl Requests {
         self.send(entry, reply);
     }
 
-    /// Ends the request with this id of the host with an error. Does nothing if it has a reply.
+    /// Ends the request with this id of the host with an error: its handler's future is dropped. Does nothing if no request without a reply
+    /// has this id. Of several with the same id, ends one.
     pub(crate) fn abort(&self, id: u64, error: Error) {
         let mut table = self.lock();
         let entry = table.find(|entry| entry.id == Some(id)).and_then(|key| table.take(key));
@@ -212,7 +225,7 @@ impl Requests {
         }
     }
 
-    /// Ends all requests with this error, and waits until all replies are queued.
+    /// Ends all requests with this error, `init` and health checks too, and waits until all replies are queued.
     pub(crate) async fn abort_all(&self, error: impl Fn() -> Error) {
         self.abort_where(|_| true, error);
         // Handlers may be sending the replies to some at this moment.
@@ -224,6 +237,7 @@ impl Requests {
         self.abort_where(|stage| matches!(stage, Stage::Queued(..)), error);
     }
 
+    /// Ends the requests for whose stage `which` is true with this error.
     fn abort_where(&self, which: impl Fn(&Stage) -> bool, error: impl Fn() -> Error) {
         let entries = self.lock().take_where(|entry| which(&entry.stage));
         for entry in entries {
@@ -247,7 +261,7 @@ impl Requests {
         next
     }
 
-    /// Waits until the replies to all requests are queued.
+    /// Waits until the replies to all requests are queued. Returns at once if there is no request.
     pub(crate) async fn idle(&self) {
         let mut notified = std::pin::pin!(self.idle.notified());
         loop {
@@ -261,12 +275,12 @@ impl Requests {
         }
     }
 
-    /// The number of handlers that run, and of requests that are queued.
+    /// The number of permits in use, and of requests that are queued. A blocked thread counts as in use after its request was answered.
     pub(crate) fn load(&self) -> (usize, usize) {
         (self.admission.running(), self.lock().queue.len())
     }
 
-    /// The statistics of all topics of this kind, for the health check.
+    /// The statistics of all topics of this kind, for the health check: see [`Stats::to_json`].
     pub(crate) fn stats(&self, kind: TopicKind) -> Value {
         self.lock().stats.to_json(kind)
     }
@@ -277,7 +291,7 @@ impl Requests {
     }
 
     /// To be called when the reader is stuck in the request that it polled last: for 30 seconds, requests of the same topic begin on
-    /// other threads.
+    /// other threads. Does nothing if that request was answered already, or is `init` or a health check.
     pub(crate) fn mark_polled_as_blocking(&self) {
         let now = self.executor.now();
         let mut table = self.lock();
@@ -288,7 +302,8 @@ impl Requests {
         }
     }
 
-    /// Begins the next queued request, if there is a permit for it.
+    /// Puts the next queued request into `rest.begin`, if there is a permit for it, and those before it whose deadline is over into
+    /// `rest.expired`. To be called after a request was queued, and after a permit was returned.
     fn begin_queued(self: &Arc<Self>, table: &mut RequestTable, rest: &mut Unlocked) {
         while rest.begin.is_none()
             && table.queue.len() > 0
@@ -314,6 +329,7 @@ impl Requests {
         (ActiveRequest::begins(self, key, request), class)
     }
 
+    /// Schedules and answers the requests in `rest`. To be called without the table's lock.
     fn unlocked(&self, Unlocked { begin, expired }: Unlocked) {
         if let Some((request, class)) = begin {
             self.executor.schedule(Step::Begin(request), class);
@@ -341,6 +357,7 @@ impl Requests {
         self.send(entry, reply);
     }
 
+    /// Sends the reply to a request that was taken out of the table, and wakes the tasks that wait in `idle` if it was the last one.
     fn send(&self, entry: Entry, reply: Result<Reply>) {
         match entry.respond {
             None => self.outgoing.reply(entry.id, reply),
@@ -374,6 +391,7 @@ impl fmt::Debug for Requests {
     }
 }
 
+/// `DEADLINE_EXCEEDED`, with the `ttl_ms` of the request, and whether it was queued or handled.
 fn deadline_exceeded(entry: &Entry) -> Error {
     let context = entry.handled.as_ref().map(|(_, context)| context);
     let ttl = context.and_then(Context::ttl).unwrap_or_default();

@@ -1,12 +1,12 @@
-//! The order in which queued requests begin: by priority, and the oldest first among equal ones. But every eighth that is taken is the
-//! oldest of all, so that low priorities don't starve. The host has a queue with the same rule, for a module that
-//! handles one request at a time: `sdk/host/src/connection/request_table/queue.rs`.
+//! The order in which queued requests begin: by priority, and the oldest first among equal ones. But every eighth time the oldest of all
+//! is taken, so that low priorities don't starve. The queue has no limit: `Requests::accept` checks `max_queued`. The host has a queue
+//! with the same rule, for a module that handles one request at a time: `sdk/host/src/connection/request_table/queue.rs`.
 
 use std::collections::VecDeque;
 
 use ixt_protocol::Priority;
 
-/// Every 8th request taken is the oldest, whatever its priority.
+/// Every 8th call of `pop` takes the oldest key, whatever its priority.
 const OLDEST_EVERY: u64 = 8;
 
 /// A queue of keys. Each key must be greater than those pushed before: the order of keys is their age.
@@ -29,7 +29,7 @@ impl<K: Copy + Ord> PriorityQueue<K> {
         self.lanes.iter().map(VecDeque::len).sum()
     }
 
-    /// Appends a key.
+    /// Appends a key, which must be greater than all before.
     pub(super) fn push(&mut self, priority: Priority, key: K) {
         self.lanes[lane(priority)].push_back(key);
     }
@@ -55,6 +55,7 @@ impl<K: Copy + Ord> PriorityQueue<K> {
     }
 }
 
+/// The index in `lanes`.
 fn lane(priority: Priority) -> usize {
     match priority {
         Priority::Low => 0,

@@ -1,5 +1,5 @@
 //! The statistics of each topic, which the module's health check reports: how many requests ended with which outcome, and how long they
-//! took. Also marks the topics whose handlers have lately blocked their thread.
+//! took, since the session began. Also marks the topics whose handlers have blocked the reader within the last 30 seconds.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::request::TopicKind;
 
+/// The statistics of all topics of a session, behind the lock of the request table.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     services: FxHashMap<&'static str, TopicStats>,
@@ -19,20 +20,23 @@ pub(crate) struct Stats {
     any_blocking: bool,
 }
 
+/// The statistics of one topic.
 #[derive(Debug, Default)]
 struct TopicStats {
     successes: u64,
-    /// The number of errors by code.
+    /// The number of errors by code: at most [`MAX_CODES`] codes and `other`.
     errors: BTreeMap<String, u64>,
-    /// The time from the reading of the frame to the reply, in microseconds. `None` before the first request.
+    /// The time from the reading of the frame to the reply, the time in the queue included, in microseconds. `None` before the first
+    /// request.
     latency: Option<Histogram<u32>>,
-    /// Until when the topic counts as blocking: its requests begin on other threads than the reader's.
+    /// Until when the topic counts as blocking: its requests begin on other threads than the reader's. `None` if it never did.
     blocking_until: Option<Instant>,
 }
 
 /// How long a topic counts as blocking after one of its handlers has blocked the reader.
 const MARKED_FOR: Duration = Duration::from_secs(30);
-/// How many error codes are counted for each topic. Further codes count as `other`, since a module may make up any number of codes.
+/// How many error codes are counted for each topic one by one. From the 33rd code on, all further ones count together as `other`, since a
+/// module may make up any number of codes.
 const MAX_CODES: usize = 32;
 /// The upper bound of the latency histograms, in microseconds: an hour. A longer time counts as an hour.
 const MAX_LATENCY_US: u64 = 3_600_000_000;
@@ -47,7 +51,8 @@ impl Stats {
         stats
     }
 
-    /// Counts a request that has ended; `error` is the code if the reply is an error.
+    /// Counts a request that has a reply; `error` is the code of an error, `None` for a success. Refused, cancelled and late requests count
+    /// too. Does nothing if the module has no such topic.
     pub(crate) fn record(&mut self, kind: TopicKind, topic: &str, error: Option<&str>, took: Duration) {
         let Some(topic) = self.all_mut(kind).get_mut(topic) else { return };
         match error.map(|code| (code, topic.errors.get_mut(code))) {
@@ -65,7 +70,8 @@ impl Stats {
         latency.saturating_record(u64::try_from(took.as_micros()).unwrap_or(MAX_LATENCY_US));
     }
 
-    /// Marks a topic as blocking, for 30 seconds: its handler has blocked the reader.
+    /// Marks a topic as blocking until 30 seconds after `now`: its handler has blocked the reader. Does nothing if the module has no such
+    /// topic.
     pub(crate) fn mark_blocking(&mut self, kind: TopicKind, topic: &str, now: Instant) {
         if let Some(topic) = self.all_mut(kind).get_mut(topic) {
             topic.blocking_until = Some(now + MARKED_FOR);
@@ -73,13 +79,15 @@ impl Stats {
         }
     }
 
-    /// Whether the topic counts as blocking now.
+    /// Whether the topic counts as blocking now. Calls `now` only if the topic was marked before.
     pub(crate) fn is_blocking(&self, kind: TopicKind, topic: &str, now: impl FnOnce() -> Instant) -> bool {
         let blocking_until = || self.all(kind).get(topic)?.blocking_until;
         self.any_blocking && blocking_until().is_some_and(|until| now() < until)
     }
 
-    /// The statistics of the topics of this kind that had requests, as the health check reports them. Latencies are in microseconds.
+    /// The statistics of the topics of this kind that had requests, as the health check reports them: an object from topics to `outcomes`
+    /// (the number of requests by `success` or error code) and `latency_us` (`p50`, `p90`, `p99` and `max` in microseconds, at most 1 %
+    /// too high).
     pub(crate) fn to_json(&self, kind: TopicKind) -> Value {
         let used = self.all(kind).iter().filter(|(_, topic)| topic.latency.is_some());
         let used = used.map(|(name, topic)| {

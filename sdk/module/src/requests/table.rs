@@ -11,9 +11,11 @@ use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::request::{Request, TopicKind};
 
+/// The entries, the queue of those that wait for a permit, and the statistics.
 pub(super) struct RequestTable {
     last_number: u64,
     entries: Slab<Entry>,
+    /// The keys of the entries in [`Stage::Queued`].
     pub(super) queue: PriorityQueue<Key>,
     /// When `expire` has to be called: at the earliest deadline, or up to [`EXPIRE_INTERVAL`](super::EXPIRE_INTERVAL) later. `None` if no
     /// request has a deadline.
@@ -31,6 +33,7 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// The number of the request, from 1.
     pub(super) fn number(self) -> u64 {
         self.number
     }
@@ -43,6 +46,7 @@ pub(super) struct Entry {
     pub(super) id: Option<u64>,
     /// The context of a service call or an event. `None` for `init` and health checks.
     pub(super) handled: Option<(TopicKind, Context)>,
+    /// How far it has come. [`Stage::Starting`] also stands in for a stage that was taken out of an entry that ends.
     pub(super) stage: Stage,
     /// Sends the reply. `None`: the reply is sent as a `success` or `error` frame.
     pub(super) respond: Option<Respond>,
@@ -66,27 +70,30 @@ impl RequestTable {
         Self { last_number: 0, entries: Slab::new(), queue: PriorityQueue::default(), next_expiry: None, stats }
     }
 
-    /// Makes an entry, which is not yet in the table.
+    /// Makes an entry in the stage Starting, which is not yet in the table. `handled` is `None` for `init` and health checks.
     pub(super) fn entry(&mut self, id: Option<u64>, handled: Option<(TopicKind, Context)>) -> Entry {
         self.last_number += 1;
         Entry { number: self.last_number, id, handled, stage: Stage::Starting, respond: None }
     }
 
+    /// Puts an entry into the table, but not into the queue.
     pub(super) fn insert(&mut self, entry: Entry) -> Key {
         let number = entry.number;
         Key { number, slot: self.entries.insert(entry) }
     }
 
+    /// The entry with this key; `None` if it was taken out.
     pub(super) fn get(&mut self, key: Key) -> Option<&mut Entry> {
         self.entries.get_mut(key.slot).filter(|entry| entry.number == key.number)
     }
 
+    /// The key of an entry for which `which` is true; `None` if there is none. Looks at all entries.
     pub(super) fn find(&self, which: impl Fn(&Entry) -> bool) -> Option<Key> {
         let found = self.entries.iter().find(|(_, entry)| which(entry));
         found.map(|(slot, entry)| Key { number: entry.number, slot })
     }
 
-    /// Takes an entry out, also out of the queue. The caller has to send the reply.
+    /// Takes an entry out, also out of the queue. The caller has to send the reply. `None` if it was taken out before: it has a reply.
     pub(super) fn take(&mut self, key: Key) -> Option<Entry> {
         let entry = self.take_popped(key)?;
         if let (Stage::Queued(..), Some((_, context))) = (&entry.stage, &entry.handled) {
@@ -95,31 +102,33 @@ impl RequestTable {
         Some(entry)
     }
 
-    /// Takes out an entry that is not in the queue any more. The caller has to send the reply.
+    /// Takes out an entry that is not in the queue any more, as [`take`](Self::take) does.
     pub(super) fn take_popped(&mut self, key: Key) -> Option<Entry> {
         self.get(key)?;
         self.entries.try_remove(key.slot)
     }
 
+    /// Takes out all entries for which `which` is true, as [`take`](Self::take) does.
     pub(super) fn take_where(&mut self, which: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         let found = self.entries.iter().filter(|(_, entry)| which(entry));
         let keys: Vec<_> = found.map(|(slot, entry)| Key { number: entry.number, slot }).collect();
         keys.into_iter().filter_map(|key| self.take(key)).collect()
     }
 
-    /// Plans a call of `expire` at this deadline. Returns the deadline if it is earlier than the call that was planned.
+    /// Plans a call of `expire` at this deadline, unless one is planned earlier. Returns the deadline if it is now the earliest: the caller
+    /// has to pass it to `Clock::wake_at`, without the lock. `None` if not, or if `deadline` is `None`.
     pub(super) fn plan_expiry(&mut self, deadline: Option<Instant>) -> Option<Instant> {
         let earlier = deadline.filter(|deadline| self.next_expiry.is_none_or(|planned| *deadline < planned));
         self.next_expiry = earlier.or(self.next_expiry);
         earlier
     }
 
-    /// The earliest deadline.
+    /// The earliest deadline; `None` if no entry has one.
     pub(super) fn first_deadline(&self) -> Option<Instant> {
         self.entries.iter().filter_map(|(_, entry)| entry.deadline()).min()
     }
 
-    /// Counts a request that has ended, in the statistics of its topic.
+    /// Counts a request that has ended, in the statistics of its topic. Does nothing for `init` and health checks.
     pub(super) fn record(&mut self, entry: &Entry, reply: &Result<Reply>, now: Instant) {
         if let Some((kind, context)) = &entry.handled {
             let error = reply.as_ref().err().map(Error::code);
@@ -133,6 +142,7 @@ impl Entry {
         self.number
     }
 
+    /// The deadline; `None` if there is none, and for `init` and health checks.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.handled.as_ref().and_then(|(_, context)| context.deadline())
     }

@@ -12,18 +12,22 @@ use crate::outgoing::Features;
 use crate::reply::Reply;
 use crate::runtime::Runtime;
 
-/// The limit and the framing of the host's frames after `init`.
+/// The limit and the framing of the host's frames after `init`, as the module has picked them from the host's offer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HostFraming {
     /// The limit of a frame's size, in bytes, which the host has set for both directions.
     pub(super) max_frame_bytes: usize,
-    /// Whether the host changes from `line` to `length` when it has read the reply.
+    /// Whether the host changes from `line` to `length` when it has read the reply. If false, the framing stays.
     pub(super) length: bool,
 }
 
 impl Session {
-    /// Negotiates, and starts the module. Refuses a second `init`. Returns `None` if `init` is refused, or if the host has made no offer:
-    /// the framing and the limit then stay.
+    /// Negotiates, and starts `Handler::init`, whose end sends the reply; this returns at once. If `Handler::init` fails, the session ends
+    /// as failed, unless it shuts down already.
+    ///
+    /// `init` is refused if it is the second one (`FAILED_PRECONDITION`), if the module shuts down (`UNAVAILABLE`), or if the host speaks
+    /// another version of the protocol (`FAILED_PRECONDITION`, and the session ends as failed). Returns `None` if `init` is refused, or if
+    /// the host has made no offer: the framing and the limit then stay.
     pub(super) fn init(self: &Arc<Self>, id: Option<u64>, init: &Init<'_>, framing: Framing) -> Option<HostFraming> {
         let error = match self.enter(Stage::Initialized) {
             Stage::Connected => None,
@@ -74,8 +78,9 @@ impl Session {
         host_framing
     }
 
-    /// Picks from the host's offer. Returns the limit and the framing of its later frames, `None` without an offer, and the object `ixt`
-    /// of the reply.
+    /// Picks the framing and the features from the host's offer, and sets the limits of [`Outgoing`](crate::outgoing::Outgoing). Returns
+    /// the limit and the framing of the host's later frames, `None` without an offer, and the object `ixt` of the reply. `framing` is that
+    /// of the frame `init`. Names that the module doesn't know are skipped.
     ///
     /// # Errors
     ///

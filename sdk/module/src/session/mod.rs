@@ -1,5 +1,5 @@
 //! What each frame of the host does in a module. A session takes frames, starts the work that they ask for, and never waits for it. It
-//! knows neither the socket that frames come from nor the threads that run handlers.
+//! knows neither the socket that frames come from nor the threads that run handlers: these are in `transport`.
 //!
 //! ```text
 //!    Connected ──────── `init` comes ────────► Initialized
@@ -12,8 +12,9 @@
 //!    Connected, Initialized ──── `init` can't be read, is refused, or fails ────────────────► End::Failed
 //! ```
 //!
-//! Service calls, events and health checks are refused until `init` is answered with success, and again while the module shuts down. If
-//! `Handler::init` has not succeeded by then, `Handler::shutdown` is not called, which counts as a success.
+//! Service calls, events and health checks are refused with `FAILED_PRECONDITION` until `init` is answered with success, and with
+//! `UNAVAILABLE` while the module shuts down. A shutdown waits for a running `Handler::init` as for any request. If `init` has not
+//! succeeded when that wait ends, `Handler::shutdown` is not called, which counts as a success.
 
 mod init;
 mod shutdown;
@@ -53,14 +54,18 @@ pub(crate) use shutdown::{DEFAULT_GRACE, ShutdownCause};
 pub(crate) enum End {
     /// The module was shut down, by the host, by a signal, or because the host is gone, and `Handler::shutdown` has not failed.
     Clean,
-    /// `init` or `Handler::shutdown` has failed. The error was sent to the host if it asked.
+    /// `init` was refused or has failed, `Handler::shutdown` has failed, or a thread of the SDK has panicked. The host gets the error of
+    /// `init`, and of `Handler::shutdown` if it has sent `shutdown`.
     Failed,
 }
 
+/// The session of one connection, from before `init` to its [`End`]. Its methods are called by the threads of `transport`, or by the test
+/// harness.
 pub(crate) struct Session {
     module: Box<dyn Start>,
     /// This process's id from the environment, for hosts that don't send it in `init`. May be empty.
     module_id: String,
+    /// When the session was made: `uptime_ms` of the health check counts from here.
     started: Instant,
     limits: Limits,
     /// A [`Stage`].
@@ -75,6 +80,7 @@ pub(crate) struct Session {
     stopping: Arc<SetOnce<()>>,
     /// See [`Session::before_shutdown`].
     before_shutdown: OnceLock<Box<dyn Fn(ShutdownCause) + Send + Sync>>,
+    /// Set by the end of the shutdown, or by [`Session::fail`]. The first value counts.
     ended: SetOnce<End>,
     /// Runs the shutdown, which needs a timer.
     tokio: Tokio,
@@ -83,9 +89,11 @@ pub(crate) struct Session {
 /// The stage of the session (diagram above). It never goes back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    /// `init` has not come.
     Connected,
-    /// `init` has come. `Requests::service` is there once it was answered with success.
+    /// `init` has come. `Requests::service` returns the module once `init` was answered with success.
     Initialized,
+    /// A shutdown has begun.
     ShuttingDown,
 }
 
@@ -94,6 +102,7 @@ impl Stage {
 }
 
 impl Session {
+    /// A session that waits for `init`. `module_id` may be empty; `tokio` runs the shutdown, and needs its time driver.
     pub(crate) fn new(
         module: Box<dyn Start>,
         module_id: String,
@@ -121,8 +130,8 @@ impl Session {
         }
     }
 
-    /// Sets the function that each call of [`shutdown`](Self::shutdown) calls first, even if a shutdown runs already. Only the first
-    /// function that is set counts.
+    /// Sets the function that each call of [`shutdown`](Self::shutdown) calls first, even if a shutdown runs already. A second call of
+    /// this changes nothing.
     pub(crate) fn before_shutdown(&self, act: impl Fn(ShutdownCause) + Send + Sync + 'static) {
         let _ = self.before_shutdown.set(Box::new(act));
     }
@@ -132,12 +141,14 @@ impl Session {
         Scope::of_session(&self.outgoing)
     }
 
+    /// The frames to the host: `transport` tells it which thread is the reader, and when to write.
     pub(crate) fn outgoing(&self) -> &Arc<Outgoing> {
         &self.outgoing
     }
 
-    /// Ends the requests and the module's own calls whose deadline is over. Returns when it has to be called again; `None` if none has a
-    /// deadline.
+    /// Ends the requests and the module's own calls whose deadline is over with `DEADLINE_EXCEEDED`. The watchdog calls it, or the loop of
+    /// the test harness, when the time of [`Clock::wake_at`](crate::clock::Clock::wake_at) has come. Returns when it has to be called
+    /// again; `None` if none of those that are left has a deadline.
     pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
         self.requests.expire(now).into_iter().chain(self.calls.expire(now)).min()
     }
@@ -148,7 +159,8 @@ impl Session {
         self.executor.wake_at(time);
     }
 
-    /// Waits until the session has ended and its last frames are written: the latter for 5 seconds at most.
+    /// Waits until the session has ended. Then answers the requests that are left with `UNAVAILABLE`, ends the module's own calls, and
+    /// waits until all frames are written, for 5 seconds at most.
     pub(crate) async fn ended(&self) -> End {
         let end = *self.ended.wait().await;
         self.requests.abort_all(shutting_down).await;
@@ -159,7 +171,8 @@ impl Session {
         end
     }
 
-    /// Takes up to `limit` frames from the decoder. Returns false if it has none.
+    /// Takes up to `limit` frames from the decoder, and starts what each asks for. Returns whether it has taken any: false means that the
+    /// decoder needs more bytes.
     pub(crate) fn take_frames(self: &Arc<Self>, input: &mut FrameDecoder, limit: usize) -> bool {
         let mut taken = 0;
         let mut now = None;
@@ -178,7 +191,8 @@ impl Session {
         taken > 0
     }
 
-    /// Takes a frame. Returns the limit and the framing of later frames, if it has set them.
+    /// Takes a frame that was read at `now`. Returns the limit and the framing of the host's later frames if the frame is an `init` that
+    /// sets them, otherwise `None`. A frame that can't be read is answered or logged.
     fn receive(self: &Arc<Self>, frame: Result<RawFrame<'_>, FramingError>, now: Instant) -> Option<HostFraming> {
         let framing = frame.as_ref().map(|frame| frame.framing).unwrap_or_default();
         if self.stage() == Stage::Connected {
@@ -225,6 +239,7 @@ impl Session {
         None
     }
 
+    /// Takes a service call or an event. Refuses it as [`ready`](Self::ready) says, and with `INVALID_INPUT` if its payload is not base64.
     fn accept(&self, kind: TopicKind, id: Option<u64>, handle: Handle<'_>, now: Instant) {
         if let Err(error) = self.ready() {
             return self.outgoing.reply(id, Err(error));
@@ -239,7 +254,8 @@ impl Session {
         }
     }
 
-    /// Answers a frame that can't be read, if it may be a request and its id is known. Otherwise logs and skips it.
+    /// Answers a frame that can't be read, if it may be a request and its id is known; otherwise logs and skips it. A wrong
+    /// `service_response` ends its call with `INTERNAL`, and a wrong `init` ends the session as failed.
     fn receive_unreadable(&self, unreadable: &Unreadable) {
         let reply = match unreadable {
             Unreadable::Invalid { id, kind, error } if kind == "service_response" => {
@@ -272,7 +288,11 @@ impl Session {
         }
     }
 
-    /// The module. `UNAVAILABLE` while it shuts down, `FAILED_PRECONDITION` before `init` was answered with success.
+    /// The module, if it takes requests now.
+    ///
+    /// # Errors
+    ///
+    /// `UNAVAILABLE`, retryable, while it shuts down; `FAILED_PRECONDITION` before `init` was answered with success.
     fn ready(&self) -> Result<&Arc<dyn Serve>> {
         match (self.stage(), self.requests.service()) {
             (Stage::ShuttingDown, _) => Err(shutting_down()),
@@ -290,6 +310,7 @@ impl Session {
         Stage::ALL[usize::from(self.stage.load(Ordering::SeqCst))]
     }
 
+    /// Starts a health check, whose end sends the reply. Checks run one at a time; it has no deadline.
     fn health_check(self: &Arc<Self>, id: Option<u64>) {
         let service = match self.ready() {
             Err(error) => return self.outgoing.reply(id, Err(error)),
@@ -305,7 +326,8 @@ impl Session {
         self.requests.run(id, "the health check", self.log_scope(), health, None);
     }
 
-    /// The reply to a health check: the author's report, with the detail `ixt` of the SDK.
+    /// The reply to a health check: the author's report, with the SDK's detail `ixt`, and with `ready: false` if the module has said so by
+    /// `Runtime::set_ready` to a host that doesn't know the frame `ready`.
     fn health_report(&self, health: Health) -> Result<Reply> {
         let (in_flight, queued) = self.requests.load();
         let health = if self.outgoing.health_must_say_unready() { health.detail("ready", false) } else { health };
@@ -334,12 +356,13 @@ impl Session {
         self.requests.mark_polled_as_blocking();
     }
 
-    /// Ends the session as failed: it can't begin, or can't go on.
+    /// Ends the session as failed, without `Handler::shutdown`: it can't begin, or can't go on. Does nothing if it has ended.
     pub(crate) fn fail(&self) {
         let _ = self.ended.set(End::Failed);
     }
 }
 
+/// The error of requests that come too late, or that the shutdown ends: `UNAVAILABLE`, retryable.
 fn shutting_down() -> Error {
     Error::unavailable("the module is shutting down")
 }

@@ -1,4 +1,4 @@
-//! The shutdown of a module.
+//! The shutdown of a module: how it begins, how the grace period is divided, and how it ends the session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::module::Serve;
 use crate::reply::Reply;
 use crate::requests::{Step, StepClass, spawn};
 
-/// The grace period if the host does not set one, after a signal, and if the host is gone.
+/// The grace period if the host does not set one, after a signal, and if the host is gone. Also the limit for writing the last frames.
 pub(crate) const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 
 /// Why a module shuts down.
@@ -37,9 +37,13 @@ impl Session {
         self.shutdown(ShutdownCause::HostGone, None);
     }
 
-    /// Begins the shutdown, and returns at once. A task then waits for the requests that run, for half of `grace` at most, and ends those
-    /// that are left; calls `Handler::shutdown` with the other half as its limit; replies to the host if it has asked; and ends the
-    /// session. `grace` is 5 seconds if it is `None`. If a shutdown runs already, only answers a `shutdown` frame, with `UNAVAILABLE`.
+    /// Begins the shutdown, and returns at once. Queued requests are answered with `UNAVAILABLE`. A task then
+    ///
+    /// 1. waits for the requests that run, `init` among them, for half of `grace` at most, and answers the rest with `UNAVAILABLE`;
+    /// 2. calls `Handler::shutdown` with the other half as its limit, unless `init` has not succeeded;
+    /// 3. replies to the host if it has sent `shutdown`, and ends the session.
+    ///
+    /// `grace` is 5 seconds if it is `None`. If a shutdown runs already, this only answers a `shutdown` frame, with `UNAVAILABLE`.
     pub(crate) fn shutdown(self: &Arc<Self>, cause: ShutdownCause, grace: Option<Duration>) {
         if let Some(act) = self.before_shutdown.get() {
             act(cause);
@@ -75,7 +79,11 @@ impl Session {
         }));
     }
 
-    /// Calls `Handler::shutdown` like a handler, so that it may block its thread, and waits for it. `DEADLINE_EXCEEDED` after `grace`.
+    /// Calls `Handler::shutdown` like a handler, so that it may block its thread, and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// Its own; `INTERNAL` if it panics; `DEADLINE_EXCEEDED` if it has not returned after `grace`, when its future is dropped.
     async fn close(&self, service: Arc<dyn Serve>, grace: Duration) -> Result<()> {
         let (sender, closed) = oneshot::channel();
         let work = self.log_scope().enclose(async move { caught("`shutdown`", || service.shutdown()).await });

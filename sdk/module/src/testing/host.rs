@@ -1,4 +1,4 @@
-//! The test host before its module starts: stubs, the store, and the start.
+//! The test host before its module starts: stubs, the store, and the start. [`Module`] is the running module.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +23,7 @@ use crate::runtime::Runtime;
 use crate::service::Service;
 use crate::transport::task_executor::connect;
 
-/// A host in memory, for one module: set it up, then start the module.
+/// A host in memory, for one module: set it up, then start the module. Not the host of `ixt-host`, which starts processes.
 #[derive(Default)]
 pub struct Host {
     stubs: HashMap<&'static str, Stub>,
@@ -43,8 +43,9 @@ impl Host {
         Self::default()
     }
 
-    /// Replaces a service that the module requires: each call of the module calls `answer`. Calls of a service without a stub fail with
-    /// `NOT_FOUND`. If a stub panics, the test panics too. A second stub for a service replaces the first.
+    /// Replaces a service that the module requires: each call of the module runs `answer` as a task, which is dropped when the module
+    /// cancels the call. Calls of a service without a stub fail with `NOT_FOUND`. If a stub panics, the module's call fails with
+    /// `INTERNAL`, and the next reply that the test waits for panics. A second stub for a service replaces the first.
     #[must_use]
     pub fn stub<Req, Res, F>(
         mut self,
@@ -65,14 +66,15 @@ impl Host {
         self
     }
 
-    /// Writes a value into the module's key-value store.
+    /// Writes a value into the module's key-value store. It does not expire.
     #[must_use]
     pub fn with_kv(mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         self.store.set(key.into(), value.into(), None);
         self
     }
 
-    /// Starts the module, and waits for `Handler::init`.
+    /// Starts the module as a task of the current tokio runtime, and waits for `Handler::init`. The configuration is taken as it is,
+    /// without a check. There is no timeout. This host never drains: `Runtime::stopping` returns when the shutdown begins.
     ///
     /// # Errors
     ///
@@ -93,6 +95,7 @@ impl Host {
         self.start_any(Box::new(starter), limits, config).await
     }
 
+    /// Connects the module, sends `init` with the optional frames `log`, `starting` and `ready`, and waits for its reply.
     async fn start_any(self, module: Box<dyn Start>, limits: Limits, config: &Value) -> Result<Module> {
         #[cfg(feature = "tracing")]
         crate::tracing::install();

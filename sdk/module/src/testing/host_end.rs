@@ -1,4 +1,5 @@
-//! The host's end of the connection to a module: it sends requests, answers the module's own calls, and records its frames.
+//! The host's end of the connection to a module under test: it sends requests, answers the module's own calls, and records its frames. It
+//! panics if the module breaks the protocol.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,7 +30,9 @@ pub(super) type Stub = Box<dyn Fn(Payload) -> Boxed<Result<Reply>> + Send + Sync
 
 /// The host's end of the connection.
 pub(super) struct HostEnd {
+    /// Set when the module's session has ended.
     ended: Arc<SetOnce<End>>,
+    /// `None` after [`hang_up`](Self::hang_up): what is sent is dropped.
     to_module: Mutex<Option<mpsc::UnboundedSender<Vec<u8>>>>,
     stubs: HashMap<&'static str, Stub>,
     conversation: Mutex<Conversation>,
@@ -37,8 +40,10 @@ pub(super) struct HostEnd {
     stored: Notify,
 }
 
+/// What has passed between the host and the module so far, and the store.
 #[derive(Default)]
 pub(super) struct Conversation {
+    /// The id of the last request; they count from 1.
     last_id: u64,
     /// The requests without a reply, by their ids.
     replies: HashMap<u64, Asked>,
@@ -46,15 +51,16 @@ pub(super) struct Conversation {
     stubbed: HashMap<u64, AbortHandle>,
     pub(super) store: Store,
     pub(super) logs: Vec<Log>,
+    /// The calls of other modules.
     pub(super) sent: Vec<Sent>,
-    /// The topic and the payload of each event.
+    /// The topic and the payload of each event that the module has published.
     pub(super) published: Vec<(String, Vec<u8>)>,
     pub(super) starting: Vec<Starting>,
     /// Whether the last `ready` frame has said false.
     pub(super) is_unready: bool,
     /// Whether the module has ended: no reply will come.
     closed: bool,
-    /// The message of a stub that has panicked, with which the test panics.
+    /// The message of a stub that has panicked, with which the next `reply_to` panics. `None` if there is none.
     failure: Option<String>,
 }
 
@@ -124,7 +130,7 @@ impl HostEnd {
         *self.ended.wait().await
     }
 
-    /// Waits for a reply.
+    /// Waits for a reply. An `error` of the module is an error; `UNAVAILABLE` if the module has ended.
     ///
     /// # Panics
     ///
@@ -142,7 +148,7 @@ impl HostEnd {
         self.conversation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a request. Returns its id, and the receiver of its reply.
+    /// Sends a request, without waiting. Returns its id, and the receiver of its reply, whose sender is dropped if the module ends.
     pub(super) fn send(&self, body: HostFrame<'_>) -> (u64, oneshot::Receiver<Result<Reply>>) {
         let (sender, reply) = oneshot::channel();
         let mut conversation = self.conversation();
@@ -167,11 +173,12 @@ impl HostEnd {
         }
     }
 
-    /// Closes the connection.
+    /// Closes the connection: the module shuts down as if the host were gone.
     pub(super) fn hang_up(&self) {
         *self.to_module.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Sends a frame. Drops it if the connection is closed.
     fn write(&self, id: Option<u64>, body: HostFrame<'_>) {
         let mut bytes = Vec::new();
         Frame { id, body }.write(Framing::Line, &mut bytes);
@@ -194,7 +201,7 @@ impl HostEnd {
         done
     }
 
-    /// Removes keys when they expire, so that watches get the changes.
+    /// Removes keys when they expire, so that watches get the changes. Never returns.
     async fn expire(&self) {
         loop {
             let next = self.conversation().store.next_expiry();
@@ -208,6 +215,7 @@ impl HostEnd {
         }
     }
 
+    /// Reads the module's frames until it has ended. Then every request without a reply ends with `UNAVAILABLE`.
     async fn read(self: Arc<Self>, mut from_module: mpsc::UnboundedReceiver<Vec<u8>>) {
         let _closed = CloseOnDrop(Arc::clone(&self));
         let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
@@ -227,6 +235,7 @@ impl HostEnd {
         }
     }
 
+    /// Records a frame, and answers it if it is a `service_request`.
     fn receive(self: &Arc<Self>, frame: RawFrame<'_>) {
         let Frame { id, body } = ModuleFrame::read(frame).expect("the module writes frames that can be read");
         match body {
@@ -289,6 +298,7 @@ impl HostEnd {
         }
     }
 
+    /// Passes a reply to the request with this id. Panics if there is none without a reply.
     fn reply(&self, id: Option<u64>, reply: Result<Reply>) {
         let waiting = id.and_then(|id| self.conversation().replies.remove(&id));
         let waiting =
@@ -297,6 +307,7 @@ impl HostEnd {
         let _ = waiting.reply.send(reply);
     }
 
+    /// Sends the response to the module's call with this id.
     fn respond(&self, id: u64, result: &Result<Reply>) {
         let details;
         let response = match result {
@@ -314,6 +325,8 @@ impl HostEnd {
         self.write(Some(id), HostFrame::ServiceResponse(response));
     }
 
+    /// Records a call or an event of the module. Returns the response, or the future of the stub. `NOT_FOUND` without a stub,
+    /// `UNIMPLEMENTED` for any other service of the host, `INTERNAL` for wrong parameters.
     fn serve(&self, request: &ServiceRequest<'_>) -> Served {
         let now = |result: Result<Value>| Served::Now(result.and_then(|data| Reply::json(&data)));
         let params = request.params.to_json();
@@ -347,7 +360,9 @@ impl HostEnd {
     }
 }
 
+/// The response to a call of the module.
 enum Served {
     Now(Result<Reply>),
+    /// A stub's future.
     Later(Boxed<Result<Reply>>),
 }

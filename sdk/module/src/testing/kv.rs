@@ -1,4 +1,4 @@
-//! The key-value store of the test host.
+//! The key-value store of the test host: in memory, and without the limits of a real host.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,9 +10,11 @@ use tokio::time::Instant;
 
 use crate::error::{Error, Result};
 
+/// The values of the module under test, and its watches. Time is tokio's.
 #[derive(Debug, Default)]
 pub(super) struct Store {
     entries: BTreeMap<String, Entry>,
+    /// The last revision; they count from 1, over all keys.
     revision: u64,
     /// The prefix of each watch, by the watch's number.
     watches: BTreeMap<u64, String>,
@@ -21,10 +23,12 @@ pub(super) struct Store {
     changes: Vec<KvChange<'static>>,
 }
 
+/// A stored value. It may have expired: [`Store::expire`] removes it then.
 #[derive(Debug)]
 struct Entry {
     value: Vec<u8>,
     revision: u64,
+    /// `None` if it does not expire.
     expires: Option<Instant>,
 }
 
@@ -44,15 +48,17 @@ struct Params {
     watch: u64,
 }
 
-/// How many keys a page of `list` has at most. Few, so that authors' tests reach the end of a page.
+/// How many keys a page of `list` has at most. Fewer than a real host's, so that authors' tests reach the end of a page.
 const PAGE: usize = 100;
 
 impl Store {
+    /// The value of a key; `None` if there is no such key, or it has expired.
     pub(super) fn get(&mut self, key: &str) -> Option<Vec<u8>> {
         self.expire();
         self.entries.get(key).map(|entry| entry.value.clone())
     }
 
+    /// Writes a value, and returns its revision. Without a ttl it does not expire.
     pub(super) fn set(&mut self, key: String, value: Vec<u8>, ttl: Option<Duration>) -> u64 {
         let revision = self.changed(&key, Some(&value));
         // An expiry beyond the clock's range counts as none.
@@ -91,7 +97,12 @@ impl Store {
         self.revision
     }
 
-    /// Answers a `kv_store` request.
+    /// Makes the response to a `kv_store` request. Watches get the changes when the caller sends [`take_changes`](Self::take_changes).
+    ///
+    /// # Errors
+    ///
+    /// `ABORTED` if the key has another revision than the expected one; `UNIMPLEMENTED` for an unknown method; `INTERNAL` for parameters
+    /// of a wrong shape.
     pub(super) fn request(&mut self, method: &str, params: &str) -> Result<Value> {
         let Params { key, value, ttl_ms, expected_revision, prefix, after, watch } = serde_json::from_str(params)?;
         self.expire();
@@ -134,7 +145,7 @@ impl Store {
         })
     }
 
-    /// Removes the keys that have expired.
+    /// Removes the keys that have expired; their watches get the changes.
     pub(super) fn expire(&mut self) {
         let now = Instant::now();
         let over = |entry: &Entry| entry.expires.is_some_and(|expires| expires <= now);

@@ -1,7 +1,8 @@
 //! The test harness: runs a module without a process and without a socket, but through the same code that serves a real host. A [`Host`]
 //! in memory starts the module's `Handler`, calls it with the types of the manifest, stands in for the services that the module
 //! requires, keeps its key-value store, and records what it logs and publishes. Time is tokio's: in [`run`] it is paused, so that a
-//! test of deadlines takes no time.
+//! test of deadlines takes no time. All handlers run on one thread: one that blocks it blocks the module. `IXT_MAX_CONCURRENCY` is not
+//! read.
 //!
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/documentation/greeter.rs"));
@@ -49,11 +50,12 @@ pub use serve::serve;
 
 use crate::error::Result;
 
-/// Runs a test on a new tokio runtime with a paused clock: whenever all tasks wait, the clock jumps to the next timer.
+/// Runs a test to its end on a new tokio runtime with one thread and a paused clock: whenever all tasks wait, the clock jumps to the next
+/// timer. While a thread of `ixt_sdk::blocking` works, it does not jump.
 ///
 /// # Panics
 ///
-/// If the test returns an error, or panics.
+/// If the test returns an error, or panics, or if this is called within a tokio runtime.
 pub fn run(test: impl Future<Output = Result<()>>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -65,7 +67,12 @@ pub fn run(test: impl Future<Output = Result<()>>) {
     }
 }
 
-/// Advances the paused clock, and runs the timers of that time. In [`run`] only: panics if the clock is not paused.
+/// Advances the paused clock, and lets the tasks whose timers have come run. A test that only waits needs no call of this: the clock jumps
+/// by itself.
+///
+/// # Panics
+///
+/// If the clock is not paused, as it is in [`run`].
 pub async fn advance(time: Duration) {
     tokio::time::advance(time).await;
 }

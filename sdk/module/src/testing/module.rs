@@ -1,4 +1,4 @@
-//! A module that runs under test.
+//! A module that runs under test, from its start by [`Host`](super::Host): calls, events, the shutdown, and what the host has recorded.
 
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -17,7 +17,8 @@ use crate::payload::{FromPayload, IntoPayload};
 use crate::service::{Event, Service};
 use crate::session::End;
 
-/// A module that runs under test. Dropping this closes the connection.
+/// A module that runs under test; made by [`Host::start`](super::Host::start). Dropping this closes the connection, so that the module
+/// shuts down, but does not wait for that.
 pub struct Module {
     host: Arc<HostEnd>,
 }
@@ -42,21 +43,22 @@ impl Module {
         TestCall::new(&self.host, service.topic(), request.to_payload(), false)
     }
 
-    /// Sends the module an event. Awaited, it returns when the handler has ended, with the handler's error if it fails.
+    /// Sends the module an event. Awaited, it returns when the handler has ended, with an empty object, or with the handler's error.
     pub fn event<P: IntoPayload>(&self, event: Event<P>, payload: &P) -> TestCall<'_, Value> {
         TestCall::new(&self.host, event.topic(), payload.to_payload(), true)
     }
 
-    /// Calls any topic with any bytes; see [`call`](Self::call).
+    /// Calls any topic with any bytes; see [`call`](Self::call). For the wrong requests that [`call`](Self::call) can't send.
     pub fn call_raw(&self, topic: &str, payload: impl Into<Vec<u8>>) -> TestCall<'_, Value> {
         TestCall::new(&self.host, topic, Ok(payload.into()), false)
     }
 
-    /// Runs the module's health check.
+    /// Runs the module's health check, and waits for its report. An error of `Handler::health_check` is a report as well, which is not
+    /// healthy.
     ///
     /// # Errors
     ///
-    /// `UNAVAILABLE` if the module has ended.
+    /// `UNAVAILABLE` if the module shuts down or has ended.
     pub async fn health(&self) -> Result<Health> {
         let (_, reply) = self.host.send(HostFrame::HealthCheck);
         let reply = self.host.reply_to(reply).await?;
@@ -85,11 +87,12 @@ impl Module {
         self.shutdown_within(Duration::from_secs(5)).await
     }
 
-    /// Shuts the module down with this grace period, and waits for its end.
+    /// Shuts the module down with this grace period, and waits for its end: half of the period for the requests that run, the other half
+    /// for `Handler::shutdown`.
     ///
     /// # Errors
     ///
-    /// Those of `Handler::shutdown`.
+    /// Those of `Handler::shutdown`; `DEADLINE_EXCEEDED` if it takes longer; `UNAVAILABLE` if the module shuts down already or has ended.
     pub async fn shutdown_within(&self, grace: Duration) -> Result<()> {
         let (_, reply) =
             self.host.send(HostFrame::Shutdown(Shutdown { grace_ms: u64::try_from(grace.as_millis()).ok() }));
@@ -100,25 +103,25 @@ impl Module {
         }
     }
 
-    /// Closes the connection, as when the host dies, and waits for the module's end.
+    /// Closes the connection, as when the host dies, and waits for the module's end. Does not say whether `Handler::shutdown` has failed.
     pub async fn hang_up(&self) {
         self.host.hang_up();
         self.host.ended().await;
     }
 
-    /// All log lines of the module so far.
+    /// All log lines of the module so far, in order. Lines of threads and tasks that it has spawned are not among them: they go to stderr.
     #[must_use]
     pub fn logs(&self) -> Vec<Log> {
         self.host.conversation().logs.clone()
     }
 
-    /// All calls of other modules so far.
+    /// All calls of other modules so far, in order, also those without a stub. Events are in [`published`](Self::published).
     #[must_use]
     pub fn sent(&self) -> Vec<Sent> {
         self.host.conversation().sent.clone()
     }
 
-    /// All events of this topic that the module has published so far.
+    /// All events of this topic that the module has published so far, in order. Empty if there are none.
     ///
     /// # Errors
     ///
@@ -129,7 +132,7 @@ impl Module {
         published.map(|(_, payload)| P::read(payload.clone().into())).collect()
     }
 
-    /// The value of a key in the module's key-value store; `None` if there is no such key.
+    /// The value of a key in the module's key-value store; `None` if there is no such key, or it has expired.
     #[must_use]
     pub fn kv(&self, key: &str) -> Option<Vec<u8>> {
         self.host.with_store(|store| store.get(key))
@@ -153,7 +156,13 @@ impl Drop for Module {
 }
 
 /// A call of the module under test, or an event for it. It is sent when it is first polled, and cancelled if it is dropped before the
-/// reply.
+/// reply. It returns the reply, or
+///
+/// - the error of the module, such as `INVALID_INPUT`, or `DEADLINE_EXCEEDED` at its [`ttl`](Self::ttl);
+/// - `INTERNAL` if the reply is not of the declared type, or the request can't be JSON;
+/// - `UNAVAILABLE` if the module shuts down or has ended.
+///
+/// It panics if a stub has panicked meanwhile.
 #[must_use = "nothing is sent before it is awaited"]
 pub struct TestCall<'a, Res> {
     host: &'a Arc<HostEnd>,
@@ -196,7 +205,8 @@ impl<'a, Res> TestCall<'a, Res> {
         self
     }
 
-    /// Sets the time to the deadline. The default is no deadline.
+    /// Sets the time from the sending to the deadline, rounded down to milliseconds. The default is no deadline: the call waits as long as
+    /// the handler takes.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
@@ -246,6 +256,7 @@ impl<'a, Res: DeserializeOwned> IntoFuture for TestCall<'a, Res> {
     }
 }
 
+/// Sends a `cancel` when it is dropped, unless the reply has come.
 struct CancelOnDrop<'a> {
     host: &'a HostEnd,
     id: u64,

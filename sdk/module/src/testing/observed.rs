@@ -1,4 +1,4 @@
-//! Records of a module's log lines, calls and reports, which the test host keeps.
+//! The types of what the test host records: log lines, calls of other modules, and reports of the start.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub struct Log {
     pub level: LogLevel,
     /// The text for people.
     pub message: String,
-    /// The fields for programs.
+    /// The fields for programs; empty if there are none.
     pub fields: Map<String, Value>,
     /// The trace id of the request in whose handler the line was written; empty outside of requests.
     pub trace_id: String,
@@ -27,9 +27,9 @@ pub struct Sent {
     pub topic: String,
     /// The payload.
     pub payload: Vec<u8>,
-    /// The priority: the call's own, or else that of the request that it was made for.
+    /// The priority: the call's own, or else that of the request that it was made for, or else low.
     pub priority: Priority,
-    /// The milliseconds to the call's deadline; `None` if it has none.
+    /// The milliseconds from the call to its deadline, which may be that of the request that it was made for; `None` if it has none.
     pub ttl_ms: Option<u64>,
     /// The trace id; empty outside of requests.
     pub trace_id: String,

@@ -19,7 +19,9 @@ use crate::session::{DEFAULT_GRACE, Session};
 use crate::thread_id::current_thread_id;
 use crate::transport::connection::BATCH_FRAMES;
 
-/// A module without a host: the caller writes and reads the bytes of `PROTOCOL.md` itself.
+/// A module without a host: the caller writes and reads the bytes of `PROTOCOL.md` itself. Its clock stands still except in
+/// [`wait`](Self::wait) and [`hang_up`](Self::hang_up). A handler that blocks its thread blocks the caller. Must not be used within a tokio
+/// runtime.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/documentation/greeter.rs"));
@@ -38,7 +40,7 @@ pub struct Pipe {
     decoder: FrameDecoder,
     steps: Arc<Steps>,
     output: Output,
-    /// Its clock is paused, and moves only in [`Pipe::wait`]. Dropped last: tasks of the session run on it.
+    /// Its clock is paused, and moves only in [`Pipe::wait`] and [`Pipe::hang_up`]. Dropped last: tasks of the session run on it.
     runtime: tokio::runtime::Runtime,
 }
 
@@ -110,7 +112,7 @@ impl std::fmt::Debug for Pipe {
 }
 
 impl Pipe {
-    /// Makes the module, which waits for `init`.
+    /// Makes the module, which waits for `init`. It has the limits and middleware of `module`; `IXT_MAX_CONCURRENCY` is not read.
     ///
     /// # Errors
     ///
@@ -135,8 +137,9 @@ impl Pipe {
         })
     }
 
-    /// Passes bytes of the host to the module, and runs the module until it waits. Returns the bytes that the module has written. `bytes`
-    /// may hold several frames, or a part of one.
+    /// Passes bytes of the host to the module, and runs its steps until none is ready. Returns the bytes that the module has written; empty
+    /// if none. `bytes` may hold several frames, or a part of one. Timers, tasks of tokio and the shutdown go on only in
+    /// [`wait`](Self::wait).
     pub fn exchange(&mut self, mut bytes: &[u8]) -> Vec<u8> {
         self.gather_writes();
         let Self { session, decoder, steps, runtime, .. } = self;
@@ -157,8 +160,8 @@ impl Pipe {
         self.take_output()
     }
 
-    /// Advances the clock by this time, without waiting, and runs the module's timers, deadlines and tasks of that time. Returns the bytes
-    /// that the module has written.
+    /// Advances the clock by this time, without waiting, and runs the module's steps, timers, deadlines and tasks of that time. Returns the
+    /// bytes that the module has written; empty if none.
     pub fn wait(&mut self, time: Duration) -> Vec<u8> {
         self.gather_writes();
         self.runtime.block_on(async {
@@ -193,6 +196,7 @@ impl Pipe {
         self.session.outgoing().set_reader(current_thread_id());
     }
 
+    /// Writes the gathered replies, and returns all bytes since the last call.
     fn take_output(&self) -> Vec<u8> {
         self.session.outgoing().end_reader();
         std::mem::take(&mut *lock(&self.output.0))

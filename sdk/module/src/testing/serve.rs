@@ -1,4 +1,4 @@
-//! Runs a module on any byte stream.
+//! Runs a module on any byte stream. The test host of this crate is not involved: `host.rs` has that.
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::runtime::Handle;
@@ -8,12 +8,16 @@ use crate::launcher::Launcher;
 use crate::session::End;
 use crate::transport::task_executor::{Wire, connect};
 
-/// How many bytes are read at once at most.
+/// The most bytes that one read takes. A frame may be larger.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Runs a module with the host at the other end of any byte stream, such as one end of [`tokio::io::duplex`]: for a host in the same
-/// process. The module ends when it is shut down, or when the stream ends. Dropping the future ends it at once, as SIGKILL ends a
-/// process.
+/// Runs a module in this process; its host is at the other end of `stream`, for example of [`tokio::io::duplex`]. Returns when the module
+/// has shut down, because the host has asked for it or the stream has ended. All handlers run in this future: one that blocks its thread
+/// blocks the module. `IXT_MAX_CONCURRENCY` is not read.
+///
+/// Dropping the future stops the module without `Handler::shutdown`: nothing more is read, and no handler is polled again. Tasks that the
+/// author has spawned and threads of [`blocking`](fn@crate::blocking) go on, and the future of a waiting handler may be dropped later or
+/// never.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/documentation/greeter.rs"));
@@ -37,7 +41,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 ///
 /// # Errors
 ///
-/// `INTERNAL` if `Handler::init` or `Handler::shutdown` has failed; the module's log says why.
+/// `INTERNAL` if `init` was refused or has failed (the reply to `init` says why), or if `Handler::shutdown` has failed (the module's log
+/// says why, and the reply to `shutdown`).
 pub async fn serve<M: crate::module::Module>(
     module: Launcher<M>,
     stream: impl AsyncRead + AsyncWrite + Send,
@@ -72,6 +77,8 @@ pub async fn serve<M: crate::module::Module>(
     let (end, ()) = tokio::join!(run, output);
     match end {
         End::Clean => Ok(()),
-        End::Failed => Err(Error::internal("`init` or `shutdown` has failed; the module's log says why")),
+        End::Failed => {
+            Err(Error::internal("`init` or `shutdown` has failed; the reply to it, or the module's log, says why"))
+        }
     }
 }

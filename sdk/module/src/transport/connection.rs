@@ -1,5 +1,6 @@
 //! The threads of a process that is connected to its host. The reader reads frames and runs their handlers. The watchdog replaces the
-//! reader while it is stuck in a handler, and ends requests at their deadlines.
+//! reader while it is stuck in a handler, and ends requests and calls at their deadlines. The rules of the replacement are in
+//! `reader_lease`.
 
 use std::io;
 use std::net::Shutdown;
@@ -23,25 +24,28 @@ use crate::log::log_error;
 use crate::session::Session;
 use crate::thread_id::current_thread_id;
 
-/// How many frames are taken before their handlers are run. Few, so that one handler finds the memory that the last one has used in
-/// the processor's cache.
+/// How many frames the reader takes at most before it runs their handlers. Few, so that one handler finds the memory that the last one has
+/// used in the processor's cache.
 pub(crate) const BATCH_FRAMES: usize = 4;
-/// How many frames are taken at once after handlers have been run for [`MAX_BURST`](super::reader_lease::MAX_BURST). Health checks and
+/// How many frames it takes at most after it has run handlers for [`MAX_BURST`](super::reader_lease::MAX_BURST). Health checks and
 /// cancels among them take effect before the handlers of the others begin.
 const LARGE_BATCH_FRAMES: usize = 64;
 
-/// When the host has sent nothing for this time, the buffers of large frames are freed.
+/// When the host has sent nothing for this time, 200 ms, the buffers of large frames are freed.
 const RELEASE_BUFFERS_AFTER: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
+/// What the reader and the watchdog of a process share.
 pub(crate) struct Connection {
     session: Arc<Session>,
     executor: Arc<ThreadExecutor>,
     stream: Arc<UnixStream>,
+    /// Entered by the reader, so that handlers can spawn tasks.
     tokio: Handle,
     /// Locked by the reader while it reads. Not locked while it runs handlers, so that another thread can take over.
     input: Mutex<Input>,
 }
 
+/// The bytes that the reader has read.
 struct Input {
     decoder: FrameDecoder,
     /// Whether the last read has filled the buffer, so that the socket probably has more.
@@ -49,7 +53,7 @@ struct Input {
 }
 
 impl Connection {
-    /// Starts the reader and the watchdog.
+    /// Starts the reader and the watchdog, and returns. They end after [`end`](Self::end), the reader also at the end of the input.
     ///
     /// # Errors
     ///
@@ -70,7 +74,8 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Ends the threads. A thread that runs the author's code ends when that returns.
+    /// Ends the threads, and closes the stream. Does not wait: a thread that runs the author's code ends when that returns. To be called
+    /// after the session has ended.
     pub(crate) fn end(&self) {
         self.executor.end();
         // The reader sees the end of the input.
@@ -115,8 +120,9 @@ impl Connection {
         });
     }
 
-    /// Takes frames from the buffer. If it has none, writes the gathered replies, and reads: with `wait` it waits for the host. Returns
-    /// false at the end of the input.
+    /// Takes frames from the buffer, or, if it has none, reads more. With `wait` (no step is ready) it writes the gathered replies before
+    /// it waits for the host. Without `wait` it writes them first, and reads only what the socket has. Returns false at the end of the
+    /// input and after an error of the socket.
     fn take_frames(&self, wait: bool) -> bool {
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
         let outgoing = self.session.outgoing();
@@ -168,7 +174,7 @@ impl Connection {
         }
     }
 
-    /// Runs the watchdog, until the session ends.
+    /// Runs the watchdog, until [`end`](Self::end) is called.
     fn watch(self: &Arc<Self>) {
         let mut logged = false;
         loop {
@@ -195,7 +201,7 @@ impl Connection {
         }
     }
 
-    /// The work of a thread that the watchdog has started: becomes the reader, if the old one is still stuck.
+    /// The work of a thread that the watchdog has started: becomes the reader, if the old one is still stuck. Otherwise returns at once.
     fn take_over(self: &Arc<Self>) {
         if self.executor.take_over() {
             self.session.reader_is_stuck();

@@ -18,7 +18,7 @@ use crate::requests::{Executor, Step, StepClass};
 use crate::session::Session;
 use crate::thread_id::current_thread_id;
 
-/// Runs each step as a task.
+/// Runs each step as a task of tokio, whatever its class. For each deadline, another task sleeps until then.
 #[derive(Debug)]
 pub(crate) struct PlainExecutor {
     tokio: Handle,
@@ -30,7 +30,7 @@ impl PlainExecutor {
         Self { tokio, session: OnceLock::new() }
     }
 
-    /// Reads until the host closes the connection. `tokio` should have one thread.
+    /// Starts the task that reads until the host closes the connection, and returns. `tokio` should have one thread.
     pub(crate) fn start(self: &Arc<Self>, session: &Arc<Session>, stream: Arc<UnixStream>) {
         let _ = self.session.set(Arc::downgrade(session));
         let session = Arc::clone(session);

@@ -1,6 +1,6 @@
 //! Which thread is the reader. The reader reads from the host, and also runs the handlers of the frames: that makes small handlers fast.
-//! But a handler may block or compute, and then its thread doesn't read. So reading is a lease: a thread that has run one step for too
-//! long loses it to a new thread. The old thread ends when its handler returns.
+//! But a handler may block or compute, and then its thread doesn't read. So reading is a lease: a thread that has run one step for 3 to
+//! 5 ms loses it to a new thread. The old thread ends when its handler returns.
 //!
 //! ```text
 //!               begin                take_over by a new thread
@@ -24,19 +24,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The extra time that a step may run after a second check has found it running. Then its thread loses the lease. Time in which the
+/// How long a step may go on running after a second check has found it running. Then its thread loses the lease. Time in which the
 /// thread has no processor doesn't count, since a new thread would have none either. Together with the checks and the start of a
 /// thread this stays below the 10 ms that RUNTIME.md promises.
 pub(super) const STUCK_AFTER: Duration = Duration::from_millis(2);
 /// The time between two checks of the watchdog while steps are run.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(1);
-/// After this many checks in a row at which no step ran, the watchdog sleeps until it is notified.
+/// After more than this many checks in a row at which no step ran, the watchdog sleeps until it is notified, or until the next deadline.
 const MAX_IDLE_CHECKS: u32 = 200;
 /// After running steps for this time without reading, the reader writes the replies, and reads the frames that have come, before it
 /// runs more steps.
 pub(super) const MAX_BURST: Duration = Duration::from_millis(1);
 
-/// The lease, and the steps that its holder has to run. `S` is a step, `T` the id of a thread.
+/// The lease, and the steps that its holder has to run. `S` is a step, `T` the id of a thread. No method blocks, and none runs a step.
 #[derive(Debug)]
 pub(super) struct ReaderLease<S, T = ThreadId> {
     /// The reader. `None` before the first one, and after the reading has ended.
@@ -48,17 +48,19 @@ pub(super) struct ReaderLease<S, T = ThreadId> {
     burst_since: Option<Instant>,
     /// The steps to run before those in `ready`.
     urgent: VecDeque<S>,
+    /// The steps to run in this order. The queue has no limit: `max_concurrency` limits the requests.
     ready: VecDeque<S>,
     /// Whether the watchdog checks every `CHECK_INTERVAL`. If not, it has to be notified when a step begins.
     watched: bool,
     /// The number of checks in a row at which no step ran.
     idle_checks: u32,
-    /// The step that ran at the last check that found one running.
+    /// The step that ran at the last check that found one running. `None` before the first.
     suspect: Option<Suspect>,
     /// Whether a thread was started that will call `take_over`.
     taking_over: bool,
     /// When `Session::expire` has to be called. `None`: never.
     deadline: Option<Instant>,
+    /// [`end`](Self::end) was called: the watchdog leaves.
     ended: bool,
 }
 
@@ -76,8 +78,8 @@ struct Suspect {
 pub(super) enum Next<S> {
     /// Run this step. With `notify`, notify the watchdog first.
     Run { step: S, notify: bool },
-    /// Take frames. With `wait`, wait for the host if none has come. Without it, more steps are ready: write the replies, read the frames
-    /// that have come, and ask again.
+    /// Take frames. With `wait`, no step is ready: wait for the host if no frame has come. Without it, steps have run for [`MAX_BURST`]:
+    /// write the replies, read the frames that have come, and ask again.
     Read { wait: bool },
     /// End: this thread does not have the lease.
     Leave,
@@ -118,7 +120,8 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
         self.holder = Some(thread);
     }
 
-    /// The next thing for this thread to do, which has done the thing before. Calls `now` only if the time matters.
+    /// The next thing for this thread to do, which has done the thing before. Calls `now` only if the time matters. Urgent steps come
+    /// first; after [`MAX_BURST`] the thread has to read before the next step.
     pub(super) fn next(&mut self, thread: T, now: impl FnOnce() -> Instant) -> Next<S> {
         if self.holder != Some(thread) {
             return Next::Leave;
@@ -150,7 +153,8 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
         self.burst_since = None;
     }
 
-    /// Queues a step for the holder, if this thread is the holder. Otherwise returns it: the caller has to run it on another thread.
+    /// Queues a step for the holder, if `thread`, the calling one, is the holder. Otherwise returns it: the caller has to run it on another
+    /// thread.
     pub(super) fn schedule(&mut self, thread: T, step: S, urgent: bool) -> Option<S> {
         if self.holder != Some(thread) {
             return Some(step);
@@ -168,7 +172,8 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
         earlier
     }
 
-    /// The next thing for the watchdog to do. `waited` returns how long the holder has waited for a processor in all its life.
+    /// The next thing for the watchdog to do, which asks again when it has done it. `waited` returns how long the holder has waited for a
+    /// processor in all its life. [`Check::TakeOver`] is not returned again before `take_over` or `take_over_later` was called.
     pub(super) fn check(&mut self, now: Instant, waited: impl FnOnce() -> Duration) -> Check {
         if self.ended {
             return Check::Leave;
@@ -225,13 +230,14 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
         self.suspect = None;
     }
 
-    /// Ends the reading, and the watchdog. Returns the steps that were ready: the caller has to run them on other threads.
+    /// Does the same as [`retire`](Self::retire), and ends the watchdog: its next check returns [`Check::Leave`].
     pub(super) fn end(&mut self) -> VecDeque<S> {
         self.ended = true;
         self.retire()
     }
 
-    /// Ends the reading. Returns the steps that were ready: the caller has to run them on other threads.
+    /// Ends the reading: no thread has the lease, and each step that is scheduled later is returned to its caller. Returns the steps that
+    /// were ready: the caller has to run them on other threads.
     pub(super) fn retire(&mut self) -> VecDeque<S> {
         self.holder = None;
         self.running_since = None;

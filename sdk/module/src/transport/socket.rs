@@ -1,4 +1,5 @@
-//! Writes to the Unix socket of a process.
+//! Writes to the Unix socket of a process: the system calls alone. When frames are written, and by which thread, is decided in
+//! `outgoing/writing.rs`; `connection` reads.
 
 use std::io::{self, IoSlice, Write as _};
 use std::os::unix::net::UnixStream;
@@ -11,6 +12,7 @@ use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
 use crate::outgoing::{Done, Sink, WriteBuffer};
 
+/// The module's end of the connection to its host.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: Arc<UnixStream>,
@@ -19,14 +21,16 @@ pub(crate) struct Socket {
     writer: OnceLock<Sender<Job>>,
 }
 
+/// Writes the rest of a buffer, and waits while the socket is full.
 type Job = Box<dyn FnOnce() + Send>;
 
 impl Socket {
+    /// Writes to this stream. Starts no thread before the socket is full.
     pub(crate) fn new(stream: &Arc<UnixStream>) -> Self {
         Self { stream: Arc::clone(stream), writer: OnceLock::new() }
     }
 
-    /// The queue of the writer thread. The first call starts the thread.
+    /// The queue of the writer thread. The first call starts the thread. If the system has none, the queue is closed.
     fn writer(&self) -> &Sender<Job> {
         self.writer.get_or_init(|| {
             let (jobs, queue) = mpsc::channel::<Job>();

@@ -1,5 +1,5 @@
-//! A module in one task, without a socket and without threads. Bytes come and go through channels. Time is tokio's, which a test can
-//! stop. A handler that blocks its thread blocks the module.
+//! A module in one task, without a socket and without threads; for `testing::Host` and `testing::serve`. Bytes come and go through
+//! channels. Time is tokio's, which a test can stop. A handler that blocks its thread blocks the module.
 
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,9 +15,10 @@ use crate::outgoing::{Done, Outgoing, Sink, WriteBuffer};
 use crate::requests::{Executor, Limits, Step, StepClass};
 use crate::session::{End, Session};
 
-/// The queue of the task.
+/// The queue of the task, which runs all steps in the order in which they were scheduled.
 #[derive(Debug)]
 struct TaskExecutor {
+    /// Has no limit.
     steps: mpsc::UnboundedSender<Step>,
     /// When `Session::expire` has to be called. `None`: never.
     deadline: Mutex<Option<Instant>>,
@@ -47,7 +48,7 @@ impl Executor for TaskExecutor {
 }
 
 impl TaskExecutor {
-    /// Waits until `Session::expire` has to be called.
+    /// Waits until `Session::expire` has to be called, and forgets that time. Cancel-safe.
     async fn expiry(&self) {
         loop {
             let deadline = *self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,17 +83,17 @@ impl Sink for Channel {
     }
 }
 
-/// The host's end of the connection.
+/// The host's end of the connection. Neither channel has a limit.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    /// Bytes for the module. Dropping it closes the connection.
+    /// Bytes for the module, in pieces of any size. Dropping it closes the connection.
     pub(crate) to_module: mpsc::UnboundedSender<Vec<u8>>,
-    /// Bytes from the module.
+    /// Bytes from the module. Ends when the module's future has ended or is dropped.
     pub(crate) from_module: mpsc::UnboundedReceiver<Vec<u8>>,
 }
 
-/// Connects a module with a host in the same process. Returns the host's end, and the future that runs the module until it has shut
-/// down.
+/// Connects a module with a host in the same process. Returns the host's end, and the future that runs the module until its session has
+/// ended. Nothing runs before the future is polled. If it is dropped, no step runs any more; tasks and threads of the author go on.
 pub(crate) fn connect(
     module: Box<dyn Start>,
     module_id: String,

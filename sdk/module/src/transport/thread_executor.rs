@@ -1,5 +1,6 @@
-//! The executor of a process: the reader lease behind a lock. The reader, the watchdog and every thread that wakes a task use it. Steps
-//! that the reader does not run, such as those of a topic that has lately blocked it, run on tokio's blocking pool.
+//! The executor of a process: the reader lease behind a lock. The reader, the watchdog and every thread that wakes a task use it. The
+//! reader runs the steps that it has scheduled itself. Steps that other threads schedule run on tokio's blocking pool, and so do first
+//! steps of a topic that has blocked the reader within the last 30 seconds, and steps that were ready when the reader got stuck.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -15,6 +16,7 @@ use crate::clock::Clock;
 use crate::requests::{Executor, Step, StepClass};
 use crate::thread_id::current_thread_id;
 
+/// The lease of a process, and what wakes the watchdog. Made before the session, which schedules its steps with it.
 #[derive(Debug)]
 pub(crate) struct ThreadExecutor {
     lease: Mutex<ReaderLease<Step>>,
@@ -22,10 +24,12 @@ pub(crate) struct ThreadExecutor {
     watchdog: Condvar,
     /// The kernel's id of the reader's thread. 0 before the first one.
     reader_tid: AtomicI32,
+    /// Has the blocking pool.
     tokio: Handle,
 }
 
 impl ThreadExecutor {
+    /// A lease that no thread has: steps run on the blocking pool of `tokio` until `Connection::start` starts the reader.
     pub(crate) fn new(tokio: Handle) -> Self {
         Self { lease: Mutex::new(ReaderLease::new()), watchdog: Condvar::new(), reader_tid: AtomicI32::new(0), tokio }
     }
@@ -45,12 +49,12 @@ impl ThreadExecutor {
         next
     }
 
-    /// To be called before the reader waits for the host.
+    /// To be called before the reader waits for the host: see [`ReaderLease::rest`].
     pub(super) fn rest(&self) {
         self.lock().rest();
     }
 
-    /// Waits until the watchdog has something to do, and returns it. Never returns [`Check::Wait`].
+    /// Blocks until the watchdog has something to do, and returns it. Never returns [`Check::Wait`]. For the watchdog's thread only.
     pub(super) fn check(&self) -> Check {
         let mut lease = self.lock();
         loop {
@@ -64,7 +68,8 @@ impl ThreadExecutor {
         }
     }
 
-    /// Makes this thread the reader. Returns false if the old reader is not stuck any more.
+    /// Makes this thread the reader, and hands the steps that were ready to tokio's blocking pool. Returns false if the old reader is not
+    /// stuck any more: this thread then has to end.
     pub(super) fn take_over(&self) -> bool {
         let ready = self.lock().take_over(current_thread_id());
         if ready.is_some() {
@@ -75,7 +80,7 @@ impl ThreadExecutor {
         taken
     }
 
-    /// To be called when no thread could be started for a takeover.
+    /// To be called when no thread could be started for a takeover: see [`ReaderLease::take_over_later`].
     pub(super) fn take_over_later(&self) {
         self.lock().take_over_later();
     }
@@ -93,6 +98,7 @@ impl ThreadExecutor {
         self.run_all_elsewhere(ready);
     }
 
+    /// Notes that the calling thread is the reader, for the watchdog.
     fn set_reader_tid(&self) {
         self.reader_tid.store(gettid().as_raw_nonzero().get(), Ordering::Relaxed);
     }

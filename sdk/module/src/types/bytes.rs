@@ -6,7 +6,8 @@ use std::ops::Deref;
 use ixt_protocol::{deserialize_base64, serialize_base64};
 use serde::{Deserialize, Serialize};
 
-/// A value of the manifest's type `bytes`: base64 text in JSON (RFC 4648, padded), bytes in Rust.
+/// A value of the manifest's type `bytes`: base64 text in JSON (RFC 4648, padded), bytes in Rust. May be empty. It has no limit but those
+/// of the manifest and of a frame.
 ///
 /// In a response, the first top-level field of this type with at least 256 bytes is sent raw, without base64, if the host and the module
 /// have negotiated that, as with [`Response::with_bytes`](crate::Response::with_bytes). Its `Debug` shows the size only.

@@ -10,7 +10,7 @@ use serde::{Deserializer, Serialize, Serializer};
 use super::rules::{self, Rules, check};
 use super::{Decode, DecodeSeed, Encode, Encoder, Reading};
 
-/// An optional type. `None` is `null`. (A record leaves out an optional field that is `None`.)
+/// An optional type. `None` is `null`; other values obey the rules. (A record leaves out an optional field that is `None`.)
 impl<T: Decode> Decode for Option<T> {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
         struct OptionVisitor<'a, T>(Reading<'a>, PhantomData<T>);
@@ -49,6 +49,7 @@ impl<T: Encode> Encode for Option<T> {
     }
 }
 
+/// The manifest's list. `min_length` and `max_length` count items; [`Rule::Each`](rules::Rule::Each) has the rules for each of them.
 impl<T: Decode> Decode for Vec<T> {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
         struct ListVisitor<'a, T>(Reading<'a>, PhantomData<T>);
@@ -103,6 +104,7 @@ impl<T: Encode> Encode for Vec<T> {
     }
 }
 
+/// The manifest's map, whose keys are any strings. The rules are as for a list. If a key comes twice, the last value counts.
 impl<T: Decode> Decode for BTreeMap<String, T> {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
         struct EntriesVisitor<'a, T>(Reading<'a>, PhantomData<T>);

@@ -11,10 +11,11 @@ use std::fmt::Display;
 
 use ixt_protocol::InvalidJson;
 
-/// The mistakes found so far.
+/// The mistakes found so far, and the place of the value that is being read.
 #[derive(Debug, Default)]
 pub(crate) struct Mistakes(RefCell<Found>);
 
+/// What [`Mistakes`] holds.
 #[derive(Debug, Default)]
 struct Found {
     /// The path of the value that is being read: keys, and indices such as `[3]`.
@@ -23,7 +24,8 @@ struct Found {
 }
 
 impl Mistakes {
-    /// Notes a mistake at `segment`, a key or an index such as `[3]` of the value that is being read.
+    /// Notes a mistake at `segment`, a key or an index such as `[3]` of the value that is being read. The message may quote the value:
+    /// `config.rs` removes it.
     pub(crate) fn note(&self, segment: &str, message: String) {
         let mut found = self.0.borrow_mut();
         let path = found.path.iter().rev().fold(segment.to_owned(), |path, parent| join(parent, &path));
@@ -52,6 +54,7 @@ impl Mistakes {
     }
 }
 
+/// The path of `path` within `parent`, such as `items[3].name`.
 fn join(parent: &str, path: &str) -> String {
     if path.starts_with('[') { format!("{parent}{path}") } else { format!("{parent}.{path}") }
 }

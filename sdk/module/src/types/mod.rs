@@ -1,5 +1,5 @@
 //! Reads the manifest's types from JSON, checks the rules of the manifest, and writes the types as JSON. serde's own traits would not do:
-//! they fix other forms for some types (a duration's, say), and check no rules.
+//! they fix other forms for some types (a duration's, say), and check no rules. Generated types have serde's traits too, which use these.
 //!
 //! [`Decode`] and [`Encode`] are the two traits. `scalars` and `containers` implement them for the built-in types, of which `bytes` is
 //! defined here. `record`, `newtype`, `text_enum` and `union` each have the macro that implements them for one kind of generated type.
@@ -24,7 +24,7 @@ use serde::{Deserializer, Serialize, Serializer};
 use mistakes::Mistakes;
 use rules::Rules;
 
-/// The rules for a value that is read, and whether reading goes on after a mistake.
+/// The rules for a value that is read, and whether reading goes on after a mistake. Rules are not checked when a value is written.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading<'a> {
     /// The rules for the value.
@@ -45,7 +45,7 @@ impl<'a> Reading<'a> {
         Self { rules, mistakes: Some(mistakes) }
     }
 
-    /// The same with other rules: those for a part of the value, or those of the type itself.
+    /// The same with other rules in place of these: those for a part of the value, or those of a newtype.
     #[must_use]
     pub fn with(self, rules: Rules) -> Self {
         Self { rules, ..self }
@@ -54,33 +54,36 @@ impl<'a> Reading<'a> {
 
 /// A value of a manifest type that can be read from JSON.
 pub trait Decode: Sized {
-    /// Reads a value.
+    /// Reads a value, and checks it against the rules of `reading`. Types that the author has written check none.
     ///
     /// # Errors
     ///
-    /// If the JSON is not of this type, or the value breaks a rule.
+    /// If the JSON is not of this type, or the value breaks a rule: the first mistake. If `reading` collects mistakes, they are noted
+    /// there, and the error may say no more than that there are some.
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error>;
 
-    /// Checks a value against rules. Types without rules take every value.
+    /// Checks a value against rules, the same that `decode` checks. Types without rules take every value. `TryFrom` of a newtype calls it.
     ///
     /// # Errors
     ///
-    /// What the value must be, such as "must be at least 1". The value itself is left out: it may be secret.
+    /// What the value must be, such as "must be at least 1", for the first rule that it breaks. The value itself is left out: it may be
+    /// secret.
     fn check(&self, _rules: Rules) -> Result<(), String> {
         Ok(())
     }
 }
 
-/// A value of a manifest type that can be written as JSON.
+/// A value of a manifest type that can be written as JSON. Tables of `[config]` can't.
 pub trait Encode {
-    /// Writes the value.
+    /// Writes the value, without checking its rules.
     ///
     /// # Errors
     ///
     /// If JSON can't express the value: a float that is not finite, a path that is not UTF-8.
     fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
 
-    /// Writes the value. A record may leave out its first `bytes` field of 256 bytes or more, and put it into `apart`.
+    /// Writes the value. A record leaves out its first field of the type `bytes` that has 256 bytes or more, and puts it into `apart`;
+    /// other types, and records within it, leave out nothing. For a reply, whose bytes can be sent raw.
     ///
     /// # Errors
     ///
@@ -98,7 +101,7 @@ pub trait Encode {
 /// The key and the value of the `bytes` field that was left out. `None` if none was.
 pub(crate) type Apart = Option<(&'static str, Vec<u8>)>;
 
-/// Makes a serde seed of the reading of a `T`.
+/// The serde seed that reads a `T` with this `Reading`.
 struct DecodeSeed<'a, T>(Reading<'a>, PhantomData<T>);
 
 impl<'a, T> DecodeSeed<'a, T> {
@@ -115,7 +118,7 @@ impl<'de, T: Decode> DeserializeSeed<'de> for DecodeSeed<'_, T> {
     }
 }
 
-/// Makes a serde `Serialize` of the writing of a `T`.
+/// The serde `Serialize` that writes a `T` by its `Encode`.
 struct Encoder<'a, T: ?Sized>(&'a T);
 
 impl<T: Encode + ?Sized> Serialize for Encoder<'_, T> {
@@ -124,7 +127,8 @@ impl<T: Encode + ?Sized> Serialize for Encoder<'_, T> {
     }
 }
 
-/// Implements the traits by serde's, for a type that the author has written to replace a generated one.
+/// Implements the traits by serde's, for a type that the author has written to replace a generated one. The manifest's rules for such
+/// values are not checked.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __authors_type {

@@ -1,8 +1,10 @@
-//! Generated newtypes: a type of the manifest with a name, and perhaps rules, around another type.
+//! Generated newtypes: a named type of the manifest, perhaps with rules, around another type. The struct itself is in generated code; its
+//! field is private.
 
 use std::fmt;
 
-/// The error of a `TryFrom` of a generated newtype: the value breaks a rule of the manifest.
+/// The error of a `TryFrom` of a generated newtype: the value breaks a rule of the manifest. The message names the type and the first rule
+/// that is broken, but not the value, which is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidValue {
     type_name: &'static str,
@@ -25,8 +27,9 @@ impl fmt::Display for InvalidValue {
 
 impl std::error::Error for InvalidValue {}
 
-/// Implements the traits for a generated newtype. The arguments: its name in Rust and the type inside; if it has rules, also its name in
-/// the manifest and the rules.
+/// Implements the traits for a generated newtype: `Deref` to the type inside, `Decode`, `Encode`, serde's traits, and `From` the type
+/// inside, or `TryFrom` if it has rules. The arguments: its name in Rust and the type inside; if it has rules, also its name in the
+/// manifest and the rules.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __newtype {

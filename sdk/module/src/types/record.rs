@@ -14,7 +14,8 @@ use super::rules::Rules;
 use super::{Apart, Decode, DecodeSeed, Encode, Encoder, Reading};
 use crate::suggest::closest;
 
-/// A field of a generated record.
+/// A field of a generated record. The constructors are the kinds of fields: the macro `record!` also uses their names for functions of
+/// [`slot`] and [`RecordWriter`].
 #[derive(Debug, Clone, Copy)]
 pub struct Field {
     key: &'static str,
@@ -23,7 +24,7 @@ pub struct Field {
 }
 
 impl Field {
-    /// A required field. An object without it is an error.
+    /// A required field. An object without it, or with `null`, is an error.
     #[must_use]
     pub const fn required(key: &'static str) -> Self {
         Self { key, required: true, rules: &[] }
@@ -69,16 +70,17 @@ impl Field {
 
 /// The reading of a record; generated code implements it.
 pub trait DecodeRecord: Sized {
-    /// The fields, sorted by key.
+    /// The fields, sorted by key: the reader searches them.
     const FIELDS: &'static [Field];
 
-    /// Reads the fields, each by its index in `FIELDS`. `None` if one is wrong or missing; the reader keeps the error.
+    /// Reads all fields of one object. `None` if a required one is wrong or missing; the reader keeps the error. `Some` does not mean that
+    /// all is right: the reader may have an error nevertheless.
     fn decode_fields<'de, A: MapAccess<'de>>(reader: &mut RecordReader<'de, '_, A>) -> Option<Self>;
 }
 
 /// The writing of a record; generated code implements it.
 pub trait EncodeRecord {
-    /// Writes the fields.
+    /// Writes the fields, in the order of the keys. The writer keeps the first error.
     fn encode_fields<S: SerializeMap>(&self, writer: &mut RecordWriter<S>);
 }
 
@@ -119,10 +121,10 @@ impl<R: EncodeRecord> Encode for R {
     }
 }
 
-/// A slot keeps the value of a field until all fields are read. It is `None` while the field has not come.
+/// A slot keeps the value of a field until all fields are read. It is `None` while the field has not come, and if it is `null` or wrong.
 ///
-/// There is a function for each of `Field`'s constructors. It turns the slot into the field's value, or returns `None` if a required
-/// field has not come.
+/// There is a function for each of `Field`'s constructors. It turns the slot into the field's value, or returns `None` if the slot of a
+/// required field is empty.
 pub mod slot {
     /// An empty slot. The argument does nothing: generated code repeats this call for each field's index.
     #[must_use]
@@ -300,14 +302,14 @@ macro_rules! __serde {
     };
 }
 
-/// Reads the fields of one JSON object.
+/// Reads the fields of one JSON object. A key that the record doesn't have is skipped, except in the configuration, where it is a mistake.
 pub struct RecordReader<'de, 'm, A: MapAccess<'de>> {
     map: A,
     fields: &'static [Field],
     seen: Seen,
     /// The index of the field whose value comes next.
     current: usize,
-    /// Why the object can't be read. `None` before the first mistake.
+    /// Why the object can't be read: one of its mistakes. `None` before the first.
     error: Option<A::Error>,
     /// Collects all mistakes. `None`: the first mistake ends the reading.
     mistakes: Option<&'m Mistakes>,
@@ -315,13 +317,15 @@ pub struct RecordReader<'de, 'm, A: MapAccess<'de>> {
 }
 
 impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
+    /// Reads the object `map`. `fields` must be sorted by key. The rules of `reading` are not used: each field has its rules in `fields`.
     pub(crate) fn new(map: A, fields: &'static [Field], reading: Reading<'m>) -> Self {
         let mistakes = reading.mistakes;
         Self { map, fields, seen: Seen::default(), current: 0, error: None, mistakes, input: PhantomData }
     }
 
-    /// The index in `FIELDS` of the next key, or the number of fields if the key is unknown. `None` at the end of the object, and after a
-    /// mistake, unless mistakes are collected. After each index, the caller has to call `value` or `skip`.
+    /// The index in `FIELDS` of the next key, or the number of fields if the key is unknown. `None` at the end of the object, at a key that
+    /// comes twice, and after any mistake unless mistakes are collected. After each index, the caller has to call `value` for a field, or
+    /// `skip`.
     #[expect(clippy::should_implement_trait, reason = "it does not iterate: the value has to be read in between")]
     pub fn next(&mut self) -> Option<usize> {
         if self.error.is_some() && self.mistakes.is_none() {
@@ -352,6 +356,7 @@ impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
         }
     }
 
+    /// To be called at the end of the object: notes the required fields that have not come.
     fn check_complete(&mut self) {
         for (index, field) in self.fields.iter().enumerate() {
             if field.required && !self.seen.contains(index) {
@@ -370,7 +375,7 @@ impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
         }
     }
 
-    /// Reads the value of a known field into its slot.
+    /// Reads the value of the field whose index `next` has returned into its slot. The slot stays `None` if the value is `null` or wrong.
     pub fn value<T: Decode>(&mut self, slot: &mut Option<T>) {
         let Field { key, rules, .. } = self.fields[self.current];
         let seed = DecodeSeed::<Option<T>>::new(Reading { rules, mistakes: self.mistakes });
@@ -396,6 +401,7 @@ impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
         }
     }
 
+    /// The result of the reading: an error if there was any mistake, even if `record` is `Some`.
     pub(crate) fn finish<R>(self, record: Option<R>) -> Result<R, A::Error> {
         match (self.error, record) {
             (Some(error), _) => Err(error),
@@ -468,7 +474,7 @@ impl Visitor<'_> for Key<'_> {
     }
 }
 
-/// The message for a key that the manifest doesn't declare.
+/// The message for a key that the manifest doesn't declare, with a similar one of `known` if there is one.
 pub(crate) fn unknown_key(key: &str, known: impl Iterator<Item = &'static str>) -> String {
     match closest(key, known) {
         Some(meant) => format!("unknown key; did you mean `{meant}`?"),
@@ -476,22 +482,23 @@ pub(crate) fn unknown_key(key: &str, known: impl Iterator<Item = &'static str>) 
     }
 }
 
-/// Writes the fields of one JSON object. `finish` returns the first error.
+/// Writes the fields of one JSON object. After the first error it writes nothing more; `finish` returns that error.
 pub struct RecordWriter<S: SerializeMap> {
     map: S,
     error: Option<S::Error>,
     /// Whether the first `bytes` field of 256 bytes or more is left out.
     leaves_out: bool,
-    /// The field that was left out.
+    /// The field that was left out; `None` if none was.
     apart: Apart,
 }
 
 impl<S: SerializeMap> RecordWriter<S> {
+    /// A writer that leaves out nothing.
     pub(crate) fn new(map: S) -> Self {
         Self { map, error: None, leaves_out: false, apart: None }
     }
 
-    /// Writes a required field.
+    /// Writes a required field, or leaves it out as [`Encode::encode_apart`] says.
     pub fn required<T: Encode>(&mut self, key: &'static str, value: &T) {
         if let Some(bytes) = value.as_bytes()
             && self.leaves_out
@@ -542,6 +549,7 @@ impl<S: SerializeMap> RecordWriter<S> {
         }
     }
 
+    /// Ends the object, or returns the first error.
     pub(crate) fn finish(self) -> Result<S::Ok, S::Error> {
         match self.error {
             Some(error) => Err(error),

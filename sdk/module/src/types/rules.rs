@@ -1,10 +1,10 @@
 //! The rules of the manifest for values: `min`, `max_length`, `pattern` and so on. Generated code holds them as data; they are checked
-//! where values are read.
+//! where values are read, and in `TryFrom` of a newtype. They are not checked where values are written.
 
 use std::fmt;
 use std::time::Duration;
 
-/// All rules for a value. It has to obey each of them.
+/// All rules for a value. It has to obey each of them; with none, every value is right.
 pub type Rules = &'static [Rule];
 
 /// A rule for a value. A rule for another type than the value's allows every value. All limits are inclusive.
@@ -30,14 +30,14 @@ pub enum Rule {
     MinLength(usize),
     /// `max_length`, of the same units as `min_length`.
     MaxLength(usize),
-    /// `pattern` of a `string`, and the function that matches it.
+    /// `pattern` of a `string`, a regular expression, and the function that says whether it matches. It may match a part of the text.
     Pattern(&'static str, fn(&str) -> bool),
     /// The rules for each item of a list, or each value of a map.
     Each(Rules),
 }
 
 impl Rule {
-    /// Whether the rule allows a value of this length.
+    /// Whether the rule allows a value of this length. True for rules that are not about a length.
     pub(crate) fn allows_length(&self, length: usize) -> bool {
         match self {
             Self::MinLength(min) => length >= *min,
@@ -47,7 +47,7 @@ impl Rule {
     }
 }
 
-/// The rules for each item of a list, or each value of a map, among the rules for the list or the map.
+/// The rules for each item of a list, or each value of a map, among the rules for the list or the map. Empty if there are none.
 pub(crate) fn for_each(rules: Rules) -> Rules {
     let each = rules.iter().find_map(|rule| match rule {
         Rule::Each(rules) => Some(*rules),
@@ -68,7 +68,7 @@ pub(crate) fn check(rules: Rules, unit: &str, allows: impl Fn(&Rule) -> bool) ->
     }
 }
 
-/// A rule as text.
+/// A rule as text, such as "at least 1", to go on after "must be".
 struct Wanted<'a> {
     rule: &'a Rule,
     unit: &'a str,

@@ -16,6 +16,7 @@ use super::duration::parse_duration;
 use super::rules::{Rule, Rules, check};
 use super::{Decode, Encode, Reading};
 
+/// The value, if it obeys the rules; otherwise the error that says what it must be.
 fn checked<T: Decode, E: serde::de::Error>(value: T, rules: Rules) -> Result<T, E> {
     match value.check(rules) {
         Ok(()) => Ok(value),
@@ -23,7 +24,8 @@ fn checked<T: Decode, E: serde::de::Error>(value: T, rules: Rules) -> Result<T, 
     }
 }
 
-/// Types that are read by serde's `Deserialize`. The unit is that of `min_length` and `max_length`.
+/// Types that are read by serde's `Deserialize`. The unit is that of `min_length` and `max_length`, empty for types without a length. A
+/// float may be written as an integer in JSON, but an integer not as a float.
 macro_rules! plain {
     ($($type:ty, $unit:literal, |$value:ident, $rule:ident| $allows:expr;)*) => {$(
         impl Decode for $type {
@@ -120,7 +122,7 @@ impl<T, P: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Text<T, P> {
     }
 }
 
-/// The manifest's type `duration`.
+/// The manifest's type `duration`: text such as `250ms`, in the form that `duration.rs` reads.
 impl Decode for Duration {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
         let visitor = Text { expected: "a duration such as \"250ms\"", parse: parse_duration, integer: None };
@@ -142,7 +144,8 @@ impl Encode for Duration {
     }
 }
 
-/// The manifest's type `size`. No other type of the manifest is `u64` in Rust: its integers are `i64`.
+/// The manifest's type `size`, in bytes: text such as `16MiB`, or an integer up to `u64::MAX`; text up to `i64::MAX`. Written as an
+/// integer. No other type of the manifest is `u64` in Rust: its integers are `i64`.
 impl Decode for u64 {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
         // The parser rounds sizes that are too large, instead of refusing them. `i64::MAX` is the limit of the manifest.
@@ -169,7 +172,7 @@ impl Encode for u64 {
     }
 }
 
-/// The manifest's type `path`. Any text is a path.
+/// The manifest's type `path`. Any text is a path: it is not looked up, and may be relative.
 impl Decode for PathBuf {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, _: Reading<'_>) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self::from)
@@ -185,7 +188,7 @@ impl Encode for PathBuf {
     }
 }
 
-/// The manifest's type `datetime`.
+/// The manifest's type `datetime`: text with an offset, such as `2026-01-31T12:00:00Z`.
 #[cfg(feature = "datetime")]
 pub use datetime::timestamp;
 

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::de::Visitor;
 use serde::{Deserializer, Serializer};
 
-/// The error of a `FromStr` of a generated enum: the enum has no value with this name. Its message lists the values.
+/// The error of a `FromStr` of a generated enum: the enum has no value with this name, and is closed. Its message lists the values, and
+/// quotes the string.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownValue {
     value: String,
@@ -28,6 +29,7 @@ impl fmt::Display for UnknownValue {
 
 impl std::error::Error for UnknownValue {}
 
+/// Displays the names as a list: `` `a`, `b` or `c` ``.
 struct OneOf(&'static [&'static str]);
 
 impl fmt::Display for OneOf {
@@ -49,7 +51,7 @@ pub trait TextEnum: Sized + 'static {
     /// The values that the manifest declares, in its order.
     const NAMES: &'static [&'static str];
 
-    /// The value with this index in `NAMES`.
+    /// The value with this index in `NAMES`. Called with such an index only.
     fn known(index: usize) -> Self;
 
     /// The value for a string that is not in `NAMES`. `None` if the enum is closed: such a string is an error.
@@ -62,7 +64,7 @@ pub trait TextEnum: Sized + 'static {
     fn name(&self) -> &str;
 }
 
-/// Finds the value for a string.
+/// Finds the value for a string, which has to be the same letter by letter.
 ///
 /// # Errors
 ///
@@ -107,7 +109,8 @@ pub fn encode_enum<T: TextEnum, S: Serializer>(value: &T, serializer: S) -> Resu
     serializer.serialize_str(value.name())
 }
 
-/// Implements the traits for a generated enum.
+/// Implements the traits for a generated enum that has `TextEnum`: `Display`, `FromStr`, `Decode`, `Encode` and serde's. The rules of a
+/// field don't apply to an enum.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __text_enum {

@@ -25,19 +25,19 @@ pub struct Case {
 
 /// The reading and writing of a union; generated code implements it.
 pub trait Union: Sized {
-    /// The cases that the manifest declares.
+    /// The cases that the manifest declares. No two have the same name.
     const CASES: &'static [Case];
 
-    /// Reads the fields of the case with this index in `CASES`.
+    /// Reads the fields of the case with this index in `CASES`. `None` if a required one is wrong or missing; the reader keeps the error.
     fn decode_case<'de, A: MapAccess<'de>>(case: usize, reader: &mut RecordReader<'de, '_, A>) -> Option<Self>;
 
-    /// The value for an object of an unknown case. `None` if the union is closed: such an object is an error.
+    /// The value for an object of an unknown case; the object has `type` too. `None` if the union is closed: such an object is an error.
     #[must_use]
     fn unknown(_object: Value) -> Option<Self> {
         None
     }
 
-    /// Writes `type` and the fields.
+    /// Writes `type` and the fields, or an object of an unknown case as it was read.
     fn encode_case<S: SerializeMap>(&self, writer: &mut RecordWriter<S>);
 }
 
@@ -45,7 +45,8 @@ pub trait Union: Sized {
 ///
 /// # Errors
 ///
-/// If it is not an object, has no `type`, has an unknown `type` and the union is closed, or its fields are not those of the case.
+/// If it is not an object, has no `type` or one that is not a string, has an unknown `type` and the union is closed, or its fields are
+/// wrong for the case.
 pub fn decode_union<'de, U: Union, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<U, D::Error> {
     struct UnionVisitor<'a, U>(Reading<'a>, PhantomData<U>);
 
@@ -116,6 +117,7 @@ impl<S: SerializeMap> RecordWriter<S> {
     }
 }
 
+/// Displays the names of the cases, for the error of an unknown one.
 struct Known(&'static [Case]);
 
 impl serde::de::Expected for Known {
@@ -128,9 +130,10 @@ impl serde::de::Expected for Known {
     }
 }
 
-/// An object whose first fields were read before its `type`.
+/// The fields of an object beside its `type`: first those that came before it, then the others.
 struct Rest<A> {
     waiting: serde_json::map::IntoIter,
+    /// The value of the last key from `waiting`, until it is read.
     value: Option<Value>,
     map: A,
 }
