@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::bus::{CallResult, Envelope, HOST_SOURCE};
 use crate::lock::lock;
-use crate::logs::{LineLimit, Logs, Record, shortened};
+use crate::logs::{Logs, RateLimit, Record, shortened};
 use crate::topic::{ModuleTopic, RequestInfo};
 use crate::topic_kind::TopicKind;
 
@@ -91,7 +91,7 @@ pub(crate) struct CallLog {
     /// Whether each call and event is logged, without a limit: [`Settings::log_calls`](crate::Settings::log_calls).
     every: bool,
     /// The limit of each module, by the module's name.
-    failures: Arc<Mutex<HashMap<String, LineLimit>>>,
+    failures: Arc<Mutex<HashMap<String, RateLimit>>>,
 }
 
 impl CallLog {
@@ -196,7 +196,7 @@ impl CallLog {
         match failures.get(name) {
             Some(limit) => limit.allows(report),
             None => {
-                failures.entry(name.to_owned()).or_insert_with(|| LineLimit::new(MAX_FAILURES, WINDOW)).allows(report)
+                failures.entry(name.to_owned()).or_insert_with(|| RateLimit::new(MAX_FAILURES, WINDOW)).allows(report)
             }
         }
     }

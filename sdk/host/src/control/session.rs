@@ -230,7 +230,7 @@ impl ControlSession {
         let mut follower = self.host.logs().follow(usize::MAX);
         let mut kept = VecDeque::new();
         while let Some(record) = follower.try_next() {
-            kept.extend(Some(record).filter(|record| query.takes(record)));
+            kept.extend(Some(record).filter(|record| query.matches(record)));
             // `last` counts the lines that match, not those that are looked at.
             if kept.len() > query.last {
                 kept.pop_front();
@@ -244,7 +244,7 @@ impl ControlSession {
         while query.follow
             && let Some(record) = follower.next().await
         {
-            if query.takes(&record) {
+            if query.matches(&record) {
                 self.part(writer, &*record).await?;
             }
         }

@@ -6,15 +6,15 @@
 //! with a [`Follower`].
 //!
 //! `line_reader` and `process_output` capture the output of processes, `captured_line` finds the level in a line,
-//! `line_limit` limits the number of lines of one kind, `limited` writes such lines about a process, `ring` keeps the
+//! `rate_limit` limits the number of lines of one kind, `rate_limited` writes such lines about a process, `ring` keeps the
 //! lines, `format` shows them.
 
 mod captured_line;
 mod format;
-mod limited;
-mod line_limit;
 mod line_reader;
 mod process_output;
+mod rate_limit;
+mod rate_limited;
 mod ring;
 
 use std::borrow::Cow;
@@ -32,10 +32,10 @@ use crate::lock::lock;
 pub(crate) use captured_line::{CapturedLine, level_named};
 pub use format::Style;
 pub(crate) use format::rfc3339;
-pub(crate) use limited::LimitedLog;
-pub(crate) use line_limit::LineLimit;
 pub(crate) use line_reader::{LineReader, MAX_LINE_BYTES};
 pub(crate) use process_output::ProcessOutput;
+pub(crate) use rate_limit::RateLimit;
+pub(crate) use rate_limited::RateLimitedLog;
 use ring::{FollowerPosition, Ring};
 
 /// The largest number of lines that are kept. Beyond it, or beyond [`KEPT_BYTES`], the oldest line of the largest share is

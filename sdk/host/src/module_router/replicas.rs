@@ -9,7 +9,7 @@ use super::{ModuleRouter, Ready};
 use crate::bus::WriteBatch;
 use crate::connection::{Connection, Undelivered};
 use crate::lock::{lock, write};
-use crate::logs::LimitedLog;
+use crate::logs::RateLimitedLog;
 use crate::release::Release;
 use crate::replica::Replica;
 
@@ -112,7 +112,7 @@ impl ModuleRouter {
     /// older one. Then dispatches what waits for the module.
     pub(crate) fn add(&self, connection: &Arc<Connection>, release: &Arc<Release>, old: Option<&Replica>) {
         let this = self.this.clone();
-        let log = LimitedLog::new(self.logs.clone(), Arc::clone(connection.id()), "whether it takes calls");
+        let log = RateLimitedLog::new(self.logs.clone(), Arc::clone(connection.id()), "whether it takes calls");
         connection.when_ready(move |is_ready| {
             let Some(this) = this.upgrade() else { return };
             let what = if is_ready { "takes calls again" } else { "says that it takes no calls now" };

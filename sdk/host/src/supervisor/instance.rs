@@ -16,7 +16,7 @@ use crate::connection::{
     Connection, ConnectionLimits, HostRequest, InitOptions, ModuleSocket, Services as _, StartProgress,
     with_extensible_timeout,
 };
-use crate::logs::{LimitedLog, ProcessOutput};
+use crate::logs::{ProcessOutput, RateLimitedLog};
 use crate::module_router::ModuleRouter;
 use crate::processes::ancestry;
 use crate::program::LaunchCommand;
@@ -243,7 +243,7 @@ async fn connect(
     let opened = Connection::open(connected, Arc::clone(id), hello, limits, services, spans, call_log);
     // This does not wait for the end of the process too: a refusal of `init` is in the socket before the process exits,
     // and is the better reason.
-    let log = LimitedLog::new(logs, Arc::clone(id), "its start");
+    let log = RateLimitedLog::new(logs, Arc::clone(id), "its start");
     let tell = |message: &str| {
         replica.lock().starting = Some(message.to_owned());
         log.info(format!("is starting: {message}"));

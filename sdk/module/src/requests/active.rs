@@ -82,11 +82,11 @@ pub(crate) fn spawn(
 pub(crate) struct ActiveRequest {
     /// The table, and the request's key in it. `None` after the reply.
     owner: Option<(Arc<Requests>, Key)>,
-    stage: Stage,
+    stage: HandlerStage,
 }
 
 /// How far the handler has come.
-enum Stage {
+enum HandlerStage {
     /// The handler was not called yet.
     Begin(Request),
     /// The handler was called, or the work of `init` or a health check was made.
@@ -174,12 +174,12 @@ impl fmt::Display for Named<'_> {
 impl ActiveRequest {
     /// A service call or an event whose handler is to be called. `key` is that of its entry.
     pub(super) fn begins(requests: &Arc<Requests>, key: Key, request: Request) -> Self {
-        Self { owner: Some((Arc::clone(requests), key)), stage: Stage::Begin(request) }
+        Self { owner: Some((Arc::clone(requests), key)), stage: HandlerStage::Begin(request) }
     }
 
     /// `init` or a health check. `key` is that of its entry.
     pub(super) fn runs(requests: &Arc<Requests>, key: Key, work: Work) -> Self {
-        Self { owner: Some((Arc::clone(requests), key)), stage: Stage::Running(work) }
+        Self { owner: Some((Arc::clone(requests), key)), stage: HandlerStage::Running(work) }
     }
 
     /// Calls the handler and polls it once. If it is pending, it becomes a task, which is scheduled at once: the first poll had no waker.
@@ -198,15 +198,15 @@ impl ActiveRequest {
 
     /// Calls the handler if it was not called yet, polls it, and sends the reply if it has ended. `Pending` if it waits.
     fn step(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
-        if matches!(self.stage, Stage::Begin(_))
-            && let Stage::Begin(request) = std::mem::replace(&mut self.stage, Stage::Done)
+        if matches!(self.stage, HandlerStage::Begin(_))
+            && let HandlerStage::Begin(request) = std::mem::replace(&mut self.stage, HandlerStage::Done)
         {
             let service = self.owner.as_ref().and_then(|(requests, _)| requests.service());
             // A request that has ended already needs no handler.
             let Some(service) = service.filter(|_| !request.context().is_cancelled()) else { return Poll::Ready(()) };
-            self.stage = Stage::Running(Work::of_handler(request, |request| service.handle(request)));
+            self.stage = HandlerStage::Running(Work::of_handler(request, |request| service.handle(request)));
         }
-        let Stage::Running(work) = &mut self.stage else { return Poll::Ready(()) };
+        let HandlerStage::Running(work) = &mut self.stage else { return Poll::Ready(()) };
         let reply = std::task::ready!(work.poll(cx));
         self.reply(reply);
         Poll::Ready(())

@@ -52,7 +52,7 @@ pub(crate) use active::{Executor, Step, StepClass, spawn};
 use admission::Admission;
 pub(crate) use stats::Stats;
 pub(crate) use table::Key;
-use table::{Entry, RequestTable, Respond, Stage};
+use table::{Entry, EntryStage, RequestTable, Respond};
 
 /// `Requests::expire` asks to be called again after this time at the earliest, so that deadlines that lie close together are handled
 /// in one pass. A request may end this much after its deadline.
@@ -133,7 +133,7 @@ impl Requests {
         self.admission.arrived();
         if self.admission.may_begin() && table.queue.len() == 0 {
             if deadline.is_some_and(|deadline| deadline <= received) {
-                entry.stage = Stage::Queued(Box::new(request));
+                entry.stage = EntryStage::Queued(Box::new(request));
                 rest.expired.push(entry);
             } else {
                 earlier = table.plan_expiry(deadline);
@@ -141,7 +141,7 @@ impl Requests {
                 rest.begin = Some(self.begin(&table, key, request));
             }
         } else if table.queue.len() < self.limits.max_queued {
-            entry.stage = Stage::Queued(Box::new(request));
+            entry.stage = EntryStage::Queued(Box::new(request));
             earlier = table.plan_expiry(deadline);
             let key = table.insert(entry);
             table.queue.push(priority, key);
@@ -179,7 +179,7 @@ impl Requests {
         let request = ActiveRequest::runs(self, key, Work::of_frame(frame, scope, work));
         let (runnable, task) = spawn(&self.executor, Some(key), request);
         if let Some(entry) = table.get(key) {
-            entry.stage = Stage::Running(task);
+            entry.stage = EntryStage::Running(task);
         }
         drop(table);
         self.executor.schedule(Step::Resume(runnable), StepClass::Urgent);
@@ -194,7 +194,7 @@ impl Requests {
         match self.lock().get(key) {
             None => Err(task),
             Some(entry) => {
-                entry.stage = Stage::Running(task);
+                entry.stage = EntryStage::Running(task);
                 Ok(())
             }
         }
@@ -207,7 +207,7 @@ impl Requests {
         let Some(mut entry) = table.take(key) else { return };
         table.record(&entry, &reply, now);
         drop(table);
-        if let Stage::Running(task) = std::mem::replace(&mut entry.stage, Stage::Starting) {
+        if let EntryStage::Running(task) = std::mem::replace(&mut entry.stage, EntryStage::Starting) {
             // This code runs in the task, which is about to end.
             task.detach();
         }
@@ -234,11 +234,11 @@ impl Requests {
 
     /// Ends the requests in the queue with this error.
     pub(crate) fn abort_queued(&self, error: impl Fn() -> Error) {
-        self.abort_where(|stage| matches!(stage, Stage::Queued(..)), error);
+        self.abort_where(|stage| matches!(stage, EntryStage::Queued(..)), error);
     }
 
     /// Ends the requests for whose stage `which` is true with this error.
-    fn abort_where(&self, which: impl Fn(&Stage) -> bool, error: impl Fn() -> Error) {
+    fn abort_where(&self, which: impl Fn(&EntryStage) -> bool, error: impl Fn() -> Error) {
         let entries = self.lock().take_where(|entry| which(&entry.stage));
         for entry in entries {
             self.end(entry, error());
@@ -313,7 +313,7 @@ impl Requests {
             let Some(entry) = table.get(key) else { continue };
             if entry.deadline().is_some_and(|deadline| deadline <= self.executor.now()) {
                 rest.expired.extend(table.take_popped(key));
-            } else if let Stage::Queued(request) = std::mem::replace(&mut entry.stage, Stage::Starting) {
+            } else if let EntryStage::Queued(request) = std::mem::replace(&mut entry.stage, EntryStage::Starting) {
                 rest.begin = Some(self.begin(table, key, *request));
             }
         }
@@ -346,7 +346,7 @@ impl Requests {
             context.cancel();
         }
         // Dropped at the end of this function, without the lock: it runs destructors of the author.
-        let _stage = std::mem::replace(&mut entry.stage, Stage::Starting);
+        let _stage = std::mem::replace(&mut entry.stage, EntryStage::Starting);
         self.finish(entry, Err(error));
     }
 
@@ -396,8 +396,8 @@ fn deadline_exceeded(entry: &Entry) -> Error {
     let context = entry.handled.as_ref().map(|(_, context)| context);
     let ttl = context.and_then(Context::ttl).unwrap_or_default();
     let stage = match entry.stage {
-        Stage::Queued(..) => "waited for its turn",
-        Stage::Starting | Stage::Running(_) => "was handled",
+        EntryStage::Queued(..) => "waited for its turn",
+        EntryStage::Starting | EntryStage::Running(_) => "was handled",
     };
     Error::new(code::DEADLINE_EXCEEDED, format!("the {} ms of the request were over while it {stage}", ttl.as_millis()))
 }

@@ -15,7 +15,7 @@ use crate::request::{Request, TopicKind};
 pub(super) struct RequestTable {
     last_number: u64,
     entries: Slab<Entry>,
-    /// The keys of the entries in [`Stage::Queued`].
+    /// The keys of the entries in [`EntryStage::Queued`].
     pub(super) queue: PriorityQueue<Key>,
     /// When `expire` has to be called: at the earliest deadline, or up to [`EXPIRE_INTERVAL`](super::EXPIRE_INTERVAL) later. `None` if no
     /// request has a deadline.
@@ -46,8 +46,8 @@ pub(super) struct Entry {
     pub(super) id: Option<u64>,
     /// The context of a service call or an event. `None` for `init` and health checks.
     pub(super) handled: Option<(TopicKind, Context)>,
-    /// How far it has come. [`Stage::Starting`] also stands in for a stage that was taken out of an entry that ends.
-    pub(super) stage: Stage,
+    /// How far it has come. [`EntryStage::Starting`] also stands in for a stage that was taken out of an entry that ends.
+    pub(super) stage: EntryStage,
     /// Sends the reply. `None`: the reply is sent as a `success` or `error` frame.
     pub(super) respond: Option<Respond>,
 }
@@ -56,7 +56,7 @@ pub(super) struct Entry {
 pub(super) type Respond = Box<dyn FnOnce(Result<Reply>) + Send>;
 
 /// How far a request has come: see the diagram in [`requests`](super).
-pub(super) enum Stage {
+pub(super) enum EntryStage {
     /// Boxed, so that the entry of a request that begins at once is small.
     Queued(Box<Request>),
     /// The executor has it, as an [`ActiveRequest`](super::active::ActiveRequest) whose first poll runs or is scheduled.
@@ -73,7 +73,7 @@ impl RequestTable {
     /// Makes an entry in the stage Starting, which is not yet in the table. `handled` is `None` for `init` and health checks.
     pub(super) fn entry(&mut self, id: Option<u64>, handled: Option<(TopicKind, Context)>) -> Entry {
         self.last_number += 1;
-        Entry { number: self.last_number, id, handled, stage: Stage::Starting, respond: None }
+        Entry { number: self.last_number, id, handled, stage: EntryStage::Starting, respond: None }
     }
 
     /// Puts an entry into the table, but not into the queue.
@@ -96,7 +96,7 @@ impl RequestTable {
     /// Takes an entry out, also out of the queue. The caller has to send the reply. `None` if it was taken out before: it has a reply.
     pub(super) fn take(&mut self, key: Key) -> Option<Entry> {
         let entry = self.take_popped(key)?;
-        if let (Stage::Queued(..), Some((_, context))) = (&entry.stage, &entry.handled) {
+        if let (EntryStage::Queued(..), Some((_, context))) = (&entry.stage, &entry.handled) {
             self.queue.remove(context.priority(), key);
         }
         Some(entry)

@@ -1,5 +1,5 @@
 //! Limits the number of lines of one kind within a time: further lines are left out, and their number is reported at
-//! the end of that time. Nothing is written here; `limited` and `call_log` do that.
+//! the end of that time. Nothing is written here; `rate_limited` and `call_log` do that.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::lock::lock;
 /// Allows `max_lines` lines within a window of time. The first window begins when this is made, each further one with
 /// the first line after the end of the window before. Clones share the limit.
 #[derive(Debug, Clone)]
-pub(crate) struct LineLimit {
+pub(crate) struct RateLimit {
     max_lines: u32,
     /// The length of a window.
     length: Duration,
@@ -29,7 +29,7 @@ struct Window {
     left_out: u64,
 }
 
-impl LineLimit {
+impl RateLimit {
     /// A limit of `max_lines` lines within `length`.
     pub(crate) fn new(max_lines: u32, length: Duration) -> Self {
         let window = Window { start: Instant::now(), logged: 0, left_out: 0 };

@@ -1,12 +1,12 @@
 //! Log lines about one process that a module can cause as often as it likes, such as about its `ready` and `starting`
-//! frames: limited in number by [`LineLimit`].
+//! frames: limited in number by [`RateLimit`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ixt_protocol::LogLevel;
 
-use super::{LineLimit, Logs};
+use super::{Logs, RateLimit};
 
 /// How many lines are logged within a [`WINDOW`]. Further ones are left out, and counted.
 const MAX_LINES: u32 = 10;
@@ -16,18 +16,18 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// A log for lines of one kind about one process: at most 10 of them within 10 seconds. At the end of a window a warning says how
 /// many lines were left out in it. Clones share the limit.
 #[derive(Debug, Clone)]
-pub(crate) struct LimitedLog {
+pub(crate) struct RateLimitedLog {
     logs: Logs,
     instance: Arc<str>,
     /// The subject of the lines. It appears in the warning.
     about: &'static str,
-    limit: LineLimit,
+    limit: RateLimit,
 }
 
-impl LimitedLog {
+impl RateLimitedLog {
     /// `instance` is the id of the process. `about` is the subject of the lines, such as "its start", and appears in the warning.
     pub(crate) fn new(logs: Logs, instance: Arc<str>, about: &'static str) -> Self {
-        Self { logs, instance, about, limit: LineLimit::new(MAX_LINES, WINDOW) }
+        Self { logs, instance, about, limit: RateLimit::new(MAX_LINES, WINDOW) }
     }
 
     /// Logs a line of the level info, or counts it as left out. The limit needs a tokio runtime: called outside of one,
@@ -59,7 +59,7 @@ mod tests {
     async fn lines_beyond_the_limit_are_counted_and_reported_at_the_end_of_the_window() {
         let logs = Logs::default();
         let mut follower = logs.follow(0);
-        let log = LimitedLog::new(logs.clone(), "m:1.0.0/instance-001".into(), "its start");
+        let log = RateLimitedLog::new(logs.clone(), "m:1.0.0/instance-001".into(), "its start");
         let flaps = || (0..100).for_each(|number| log.clone().info(number.to_string()));
         let told = |(left_out, logged): (u64, u32)| {
             let lines = (0..logged).map(|number| number.to_string());
