@@ -19,7 +19,7 @@ impl<'m> Comparison<'m> {
         }
         match (fields_of(self.old.1, old), fields_of(self.new.1, new)) {
             (Some(old), Some(new)) => self.fields(old, new, subject),
-            _ => self.type_changed(subject, "an object of another form"),
+            _ => self.type_changed(subject, "is an object of another form now"),
         }
     }
 

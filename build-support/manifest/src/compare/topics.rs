@@ -42,9 +42,9 @@ impl<'m> Comparison<'m> {
         let made = format!("the same request to `{topic}` may be sent twice now");
         self.promise((old.idempotent, new.idempotent), [broken, made], &spans);
         if old.ttl_ms != new.ttl_ms {
-            let shown = |ttl: Option<u64>| ttl.map_or("no time of its own".to_owned(), |ttl| format!("{ttl} ms"));
+            let shown = |ttl: Option<u64>| ttl.map_or("none".to_owned(), |ttl| format!("{ttl} ms"));
             let message =
-                format!("a caller of `{topic}` waits {} by default, not {}", shown(new.ttl_ms), shown(old.ttl_ms));
+                format!("the default timeout of `{topic}` is {} now, and was {}", shown(new.ttl_ms), shown(old.ttl_ms));
             self.changed(ChangeRule::TtlChanged, message, &spans);
         }
         let errors = pair_up(&old.errors, &new.errors, |error| error.code.as_str());
