@@ -1,6 +1,7 @@
 //! A store that another crate has made, from the docs of `ixt_host::kv` alone: it conforms, and modules use it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ixt_host::CallOptions;
 use ixt_host::kv::{KvStore, conformance};
@@ -45,6 +46,19 @@ fn a_module_reads_writes_and_watches_keys_that_are_elsewhere() {
         for _ in 0..1024 {
             assert!(kv("watch", json!({ "prefix": "y" })).await["watch"].is_u64(), "the ended watch does not count");
         }
+
+        // A watch whose call is cancelled before the store has begun it ends too.
+        store.end_watches();
+        let frames = (0..1024).map(|number| {
+            let id = 1_000_000 + number;
+            let request = json!({ "type": "service_request", "id": id, "service": "kv_store", "method": "watch",
+                "params": { "prefix": "z" }, "context": { "trace_id": "t" } });
+            format!("{request}\n{}\n", json!({ "type": "cancel", "id": id }))
+        });
+        let script = json!({ "do": "write", "text": frames.collect::<String>() });
+        host.call("a", script.to_string().as_bytes(), CallOptions::default()).await.unwrap();
+        let again = async { while !kv("watch", json!({ "prefix": "y" })).await["watch"].is_u64() {} };
+        tokio::time::timeout(Duration::from_secs(60), again).await.expect("the cancelled watches do not count");
         assert_eq!(host.shutdown().await, [""; 0]);
     });
 }

@@ -62,13 +62,14 @@ impl Connection {
         }
     }
 
-    /// Ends a registered call with this response. Nothing is sent if the call was cancelled, which needs an id.
+    /// Ends a registered call with this response. Returns false if the call was cancelled, which needs an id: then nothing
+    /// is sent.
     pub(crate) fn end_call(
         &self,
         id: Option<u64>,
         response: Result<Object<'_>, ErrorBody<'_>>,
         batch: &mut WriteBatch,
-    ) {
+    ) -> bool {
         let is_waiting = {
             let mut calls = lock(&self.own_calls);
             match id {
@@ -82,6 +83,7 @@ impl Connection {
         if is_waiting {
             self.respond(id, response, batch);
         }
+        is_waiting
     }
 
     /// Cancels a call, since the module has sent `cancel`; it gets no response. Nothing happens if the call has ended.

@@ -161,7 +161,9 @@ fn respond<T: Send + 'static>(
 /// Ends the call with the store's result. `data` makes the response of a success.
 fn end<T>(call: &mut OwnCall<'_>, done: Result<T, KvError>, data: impl FnOnce(T) -> Object<'static>) {
     match done {
-        Ok(done) => call.end(Ok(data(done))),
+        Ok(done) => {
+            call.end(Ok(data(done)));
+        }
         Err(error) => fail(call, &error),
     }
 }

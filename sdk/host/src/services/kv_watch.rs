@@ -107,14 +107,18 @@ struct ChangeSender {
 
 impl ChangeSender {
     /// Waits until the store has begun the watch, responds, and then sends the changes. If the store refuses the watch,
-    /// responds with that error and ends.
+    /// responds with that error and ends. If the module has cancelled the call, ends the watch: the module does not know
+    /// its number.
     async fn open(self, id: Option<u64>, opening: KvFuture<Watch>) {
         let opened = opening.await;
         let (Some(connection), Some(open)) = (self.connection.upgrade(), self.open.upgrade()) else { return };
         let mut call = OwnCall { connection: &connection, id, batch: &mut WriteBatch::none() };
         match opened {
             Ok(changes) => {
-                call.end(Ok(watching(self.number)));
+                if !call.end(Ok(watching(self.number))) {
+                    lock(&open).tasks.remove(&self.number);
+                    return;
+                }
                 drop((connection, open));
                 self.run(changes).await;
             }

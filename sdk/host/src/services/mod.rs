@@ -82,9 +82,10 @@ struct OwnCall<'a> {
 }
 
 impl OwnCall<'_> {
-    /// Ends the call with this response. Nothing is sent if the module has cancelled it. To be called once.
-    fn end(&mut self, response: Result<Object<'_>, ErrorBody<'_>>) {
-        self.connection.end_call(self.id, response, self.batch);
+    /// Ends the call with this response. Returns false if the module has cancelled it: then nothing is sent. To be called
+    /// once.
+    fn end(&mut self, response: Result<Object<'_>, ErrorBody<'_>>) -> bool {
+        self.connection.end_call(self.id, response, self.batch)
     }
 }
 

@@ -52,8 +52,12 @@ impl Services for Heard {
         let begun = connection.begin_call(id);
         self.0.send(format!("{}.{} {id:?} {begun}", request.service, request.method)).unwrap();
         match &*request.method {
-            "echo" => connection.end_call(id, Ok(request.params), batch),
-            "much" => connection.end_call(id, Ok(Object::empty().attach("a", vec![0; FRAME_LIMIT])), batch),
+            "echo" => {
+                connection.end_call(id, Ok(request.params), batch);
+            }
+            "much" => {
+                connection.end_call(id, Ok(Object::empty().attach("a", vec![0; FRAME_LIMIT])), batch);
+            }
             _ => {}
         }
     }
