@@ -89,7 +89,7 @@ impl fmt::Display for CallError {
         match self {
             Self::Replied(reply) => reply.fmt(f),
             Self::TooLong { bytes, max_frame_bytes } => {
-                write!(f, "the request of {bytes} bytes is over the limit of {max_frame_bytes} bytes for a frame")
+                write!(f, "`init` with the configuration has {bytes} bytes, more than the {max_frame_bytes} of a frame")
             }
             Self::Gone { reason } => f.write_str(&harmless(reason)),
         }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Setting, duration};
+use super::{Setting, timeout};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConformanceArgs {
@@ -12,7 +12,7 @@ pub(crate) struct ConformanceArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) manifest: PathBuf,
     /// The time that the module has for each step: to connect, to answer each request, and to end.
-    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = timeout)]
     pub(crate) timeout: Duration,
     /// Set a key of the module's configuration, as in `ixt call`.
     #[arg(short, long = "config", value_name = "KEY=VALUE")]

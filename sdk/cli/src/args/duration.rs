@@ -11,3 +11,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let duration = ixt_manifest::parse_duration(text)?;
     if duration > LONGEST { Err("it is longer than 1000 years".to_owned()) } else { Ok(duration) }
 }
+
+/// Like [`duration`], but refuses 0, for a timeout that nothing could meet.
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if duration.is_zero() { Err("it must be more than 0".to_owned()) } else { Ok(duration) }
+}

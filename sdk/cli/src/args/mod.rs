@@ -22,7 +22,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use build::{BuildArgs, BuildOptions};
 pub(crate) use call::{CallArgs, MessageArgs, PublishArgs};
 pub(crate) use conformance::ConformanceArgs;
-pub(crate) use duration::duration;
+pub(crate) use duration::{duration, timeout};
 pub(crate) use input::DataInput;
 pub(crate) use kv::KvCommand;
 pub(crate) use logs::LogsArgs;

@@ -48,6 +48,8 @@ fn no_duration_panics() {
         let args = ["ixt", "conformance", "-m", "manifest.toml", "--timeout", text];
         assert!(CommandLine::try_parse_from(args).unwrap_err().to_string().contains(says), "{text}");
     }
+    let args = ["ixt", "conformance", "-m", "manifest.toml", "--timeout", "0s"];
+    assert!(CommandLine::try_parse_from(args).unwrap_err().to_string().contains("it must be more than 0"));
 }
 
 #[test]

@@ -151,7 +151,7 @@ impl Connection {
     fn end_for_unfinished_frame(&self) {
         let seconds = LARGE_FRAME_TIMEOUT.as_secs();
         self.set_end_reason(format!(
-            "it was ended: it has sent a part of a large frame, and not the rest within about {seconds} s"
+            "it was ended: it has sent a part of a large frame, and not the rest within {seconds} s and a second for each MiB"
         ));
     }
 }
