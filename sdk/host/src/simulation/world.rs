@@ -1,5 +1,5 @@
 //! One world: clients that call and publish, a store, processes that are killed or restarted, and the checks at the
-//! end. Each call has ended with its own reply and in time, no call that is not idempotent was handled twice, each
+//! end. They check that each call has ended with its own reply and in time, no call that is not idempotent was handled twice, each
 //! event was delivered at most once, the operations on each key are linearizable, and no memory, process or task is
 //! left.
 
@@ -34,7 +34,7 @@ const LATE: Duration = Duration::from_millis(200);
 /// The limit for all clients of a world, in simulated time. They only take as long if a call never ends.
 const FOREVER: Duration = Duration::from_secs(3600);
 
-/// A call of a client that has ended.
+/// A call of a client with a job, which has ended or was given up.
 #[derive(Debug, Clone)]
 struct Done {
     topic: &'static str,
@@ -52,7 +52,8 @@ struct Done {
 pub(super) struct Lived {
     /// A line for each result that a client got, each kill and each restart, with the time.
     pub(super) trace: String,
-    /// How many calls the clients and the relay made, further attempts not counted.
+    /// How many calls the clients made, reads and writes of keys included; events and further attempts do not count. A call of the
+    /// relay counts twice, since it makes one for it.
     pub(super) requests: u64,
 }
 
@@ -66,7 +67,7 @@ pub(super) struct World {
     is_deadly: bool,
     /// The last id of a job, a value or an event; 0 before the first.
     last_id: Mutex<i64>,
-    /// The calls of all clients that have ended.
+    /// The calls of `work.once`, `work.again` and `relay.*` that have ended or were given up.
     done: Mutex<Vec<Done>>,
     /// The operations on each key.
     history: Mutex<BTreeMap<String, Vec<Operation>>>,
@@ -77,7 +78,7 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Runs the world of this seed, and checks it. An error describes what must not have happened. Makes a tokio
+    /// Runs the world of this seed, and checks it. An error says what went wrong in it, or why it could not begin. Makes a tokio
     /// runtime, and blocks the thread until the world has ended.
     pub(super) fn run(seed: u64) -> Result<Lived, String> {
         // The host draws its own random numbers from the generator of this thread.
@@ -166,11 +167,16 @@ impl World {
                 }
             })
         };
-        let all = async { while clients.join_next().await.is_some_and(|client| client.is_ok()) {} };
+        let all = async {
+            while let Some(client) = clients.join_next().await {
+                client.map_err(|panic| format!("a client: {panic}"))?;
+            }
+            Ok(())
+        };
         let ended = tokio::time::timeout(FOREVER, all).await;
         killer.abort();
         let _ = killer.await;
-        ended.map_err(|_| "a call has never ended".to_owned())
+        ended.map_err(|_| "a call has never ended".to_owned())?
     }
 
     /// Makes one call, write, read or event of a client.
