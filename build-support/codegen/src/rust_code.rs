@@ -44,7 +44,8 @@ impl RustCode {
         Self { items: items.iter().map(|item| fill(item, blanks)).collect() }
     }
 
-    /// One item, from formatted lines. They are not parsed, so a mistake in them is found by rustc alone.
+    /// One item, or several without empty lines between them, from formatted lines without line ends. They are not parsed here: rustc
+    /// finds a mistake in them, or `with_sdk` if it is used.
     pub(crate) fn lines(lines: &[String]) -> Self {
         Self { items: vec![text(lines)] }
     }
@@ -68,7 +69,7 @@ impl RustCode {
         Self::lines(&attributes)
     }
 
-    /// The text of all items, with an empty line between two of them.
+    /// The text of all items, each with a line end, and with an empty line between two of them. Empty if there are none.
     pub(crate) fn text(&self) -> String {
         self.items.join("\n")
     }

@@ -1,4 +1,4 @@
-//! Parts that the code of several kinds of types has: the attributes before a type, the Rust types of fields, and the
+//! What the code of several kinds of types has in common: the attributes before a type, the Rust types of fields, and the
 //! rules for their values. `types` is the code of the types themselves; `scalar_types` has the Rust types of scalars.
 
 use ixt_manifest::{Bounds, Field, Type, TypeKind, Value};
@@ -17,8 +17,8 @@ pub(crate) fn attributes(docs: &TypeDocs<'_>) -> Lines {
     lines
 }
 
-/// The Rust type of a field, with `Option`, `Box` and the type for secrets where they apply. A field with a default has
-/// no `Option`.
+/// The Rust type of a field of `owner`: an `Option` if the field is optional and has no default, in a `Box` if its type holds
+/// `owner` itself, and the type for secrets if the field is secret.
 pub(crate) fn field_type(field: &Field, owner: Owner<'_>) -> String {
     let ty = match field.ty.kind {
         TypeKind::Scalar(scalar) if field.secret => scalar_types::secret_type(scalar).to_owned(),

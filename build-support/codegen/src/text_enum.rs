@@ -55,7 +55,7 @@ pub(crate) fn text_enum(ident: &Ident, docs: &TypeDocs<'_>, values: &[EnumValue]
 
         #allow
         impl #ident {
-            /// Every value that the manifest declares, in its order.
+            /// Every value that the manifest declares: in the order of its array, or sorted if it is a table.
             pub const ALL: &'static [Self] = &[#(Self::#variants),*];
 
             /// The text of the value.

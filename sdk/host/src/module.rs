@@ -1,5 +1,5 @@
-//! A module on disk: its directory and its manifest. What is started for it is a [`Program`](crate::Program); what runs
-//! is behind the `module_router`.
+//! A module on disk: its directory and its manifest. What is started for it is a [`Program`](crate::Program); its running
+//! processes are in `module_router` and `supervisor`.
 
 use std::fs;
 use std::path::{self, Path, PathBuf};
@@ -62,7 +62,8 @@ impl Module {
         Self { dir: dir.into(), source, manifest }
     }
 
-    /// The module's directory as an absolute path, with links as they were given. It is the working directory of the
+    /// The module's directory as an absolute path (as given, if the current directory can't be found). Symbolic links are
+    /// not resolved. It is the working directory of the
     /// module's processes.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -1,5 +1,5 @@
 //! The socket to which one process of a module connects, and the directory with the sockets of a host. The host waits
-//! for the connection in `supervisor/instance.rs`, for [`Settings::connect_timeout`](crate::Settings::connect_timeout).
+//! for the connection in `supervisor/instance.rs`, for the time of `Release::connect_timeout`.
 //! The control socket, to which commands connect, is in `control/`.
 
 use std::fs::{self, File, Permissions};
@@ -138,12 +138,13 @@ impl Socket {
         self.path.clone()
     }
 
-    /// Waits for the first connection of the process with the id `started`, or of a descendant of it, and returns that
-    /// connection. There is no timeout here: the caller sets one. With `None` every connection is refused.
+    /// Waits for the first connection of the process with the id `started`, of a descendant, or of a process in its
+    /// group (see `descends_from`), if that process runs as the host's user, and returns that connection. There is no
+    /// timeout here: the caller sets one. If `started` is `None`, every connection is refused, and this does not return.
     ///
     /// Connections of other processes are closed, since the process that connects gets the module's configuration and
-    /// speaks for the module. `refused` is called with the id of each of these processes (0 if it is not in this pid
-    /// namespace), once for each, and for at most [`MAX_REPORTED`]. The directory's mode keeps out all other users
+    /// speaks for the module. `refused` is called once with the id of each of these processes, and for at most
+    /// [`MAX_REPORTED`]. All processes that are not in this pid namespace have the id 0 here, and count as one. The directory's mode keeps out all other users
     /// except root.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Counts of one topic: how many calls ended, with which codes, and how long they took. `call_log` writes the lines
+//! Counts of one topic: how many calls ended, with which codes, and a histogram of how long they took. `call_log` writes the lines
 //! about them, `metrics` and [`ModuleStatus`](crate::ModuleStatus) show the counts.
 
 use std::collections::BTreeMap;

@@ -455,7 +455,7 @@ pub enum ConfigFormat {
 
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl ConfigFormat {
-    /// Every value that the manifest declares, in its order.
+    /// Every value that the manifest declares: in the order of its array, or sorted if it is a table.
     pub const ALL: &'static [Self] = &[Self::Json, Self::Text];
     /// The text of the value.
     #[must_use]
@@ -492,7 +492,7 @@ pub enum ConfigMode {
 
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl ConfigMode {
-    /// Every value that the manifest declares, in its order.
+    /// Every value that the manifest declares: in the order of its array, or sorted if it is a table.
     pub const ALL: &'static [Self] = &[Self::Fast, Self::Safe];
     /// The text of the value.
     #[must_use]
@@ -545,7 +545,7 @@ pub enum ConfigServersItemRole {
 
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl ConfigServersItemRole {
-    /// Every value that the manifest declares, in its order.
+    /// Every value that the manifest declares: in the order of its array, or sorted if it is a table.
     pub const ALL: &'static [Self] = &[Self::Main, Self::Spare];
     /// The text of the value.
     #[must_use]
@@ -614,7 +614,7 @@ pub enum Level {
 
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl Level {
-    /// Every value that the manifest declares, in its order.
+    /// Every value that the manifest declares: in the order of its array, or sorted if it is a table.
     pub const ALL: &'static [Self] = &[Self::Debug, Self::Error, Self::Warn];
     /// The text of the value.
     #[must_use]
@@ -737,7 +737,7 @@ pub enum OrderStatus {
 
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl OrderStatus {
-    /// Every value that the manifest declares, in its order.
+    /// Every value that the manifest declares: in the order of its array, or sorted if it is a table.
     pub const ALL: &'static [Self] = &[Self::New, Self::Paid];
     /// The text of the value.
     #[must_use]
@@ -1078,7 +1078,7 @@ pub enum Size {
 
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl Size {
-    /// Every value that the manifest declares, in its order.
+    /// Every value that the manifest declares: in the order of its array, or sorted if it is a table.
     pub const ALL: &'static [Self] = &[
         Self::S,
         Self::M,
@@ -1244,7 +1244,7 @@ pub mod client {
 
         #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
         impl Channel {
-            /// Every value that the manifest declares, in its order.
+            /// Every value that the manifest declares: in the order of its array, or sorted if it is a table.
             pub const ALL: &'static [Self] = &[Self::Mail, Self::Sms];
             /// The text of the value.
             #[must_use]
@@ -1308,7 +1308,7 @@ pub mod client {
 
         #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
         impl MessagePriority {
-            /// Every value that the manifest declares, in its order.
+            /// Every value that the manifest declares: in the order of its array, or sorted if it is a table.
             pub const ALL: &'static [Self] = &[Self::Low, Self::High];
             /// The text of the value.
             #[must_use]

@@ -2542,7 +2542,7 @@ pub enum ConfigWord {
 
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl ConfigWord {
-    /// Every value that the manifest declares, in its order.
+    /// Every value that the manifest declares: in the order of its array, or sorted if it is a table.
     pub const ALL: &'static [Self] = &[
         Self::Abstract,
         Self::As,

@@ -182,7 +182,7 @@ pub enum ConfigModesItem {
 
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl ConfigModesItem {
-    /// Every value that the manifest declares, in its order.
+    /// Every value that the manifest declares: in the order of its array, or sorted if it is a table.
     pub const ALL: &'static [Self] = &[Self::Fast, Self::Safe];
     /// The text of the value.
     #[must_use]

@@ -485,7 +485,7 @@ pub enum S {
 
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl S {
-    /// Every value that the manifest declares, in its order.
+    /// Every value that the manifest declares: in the order of its array, or sorted if it is a table.
     pub const ALL: &'static [Self] = &[Self::S, Self::D];
     /// The text of the value.
     #[must_use]

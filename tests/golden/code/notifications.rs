@@ -213,7 +213,7 @@ pub enum Channel {
 
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl Channel {
-    /// Every value that the manifest declares, in its order.
+    /// Every value that the manifest declares: in the order of its array, or sorted if it is a table.
     pub const ALL: &'static [Self] = &[Self::Mail, Self::Sms];
     /// The text of the value.
     #[must_use]
@@ -284,7 +284,7 @@ pub enum MessagePriority {
 
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 impl MessagePriority {
-    /// Every value that the manifest declares, in its order.
+    /// Every value that the manifest declares: in the order of its array, or sorted if it is a table.
     pub const ALL: &'static [Self] = &[Self::Low, Self::High];
     /// The text of the value.
     #[must_use]

@@ -1,4 +1,4 @@
-//! All diagnostics about a manifest, in order. A report is the error of the functions that read manifests, and the list of
+//! Diagnostics about a manifest, or about several, in order. A report is the error of the functions that read manifests, and the list of
 //! warnings or changes of those that succeed.
 
 use std::fmt;
@@ -41,7 +41,7 @@ impl Report {
         self.diagnostics.sort_by_key(Diagnostic::severity);
     }
 
-    /// The diagnostics, in the order that [`Report`] describes.
+    /// The diagnostics, errors first, then warnings and notes; [`Report`] describes the order of equally severe ones.
     #[must_use]
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics

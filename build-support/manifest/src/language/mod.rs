@@ -1,5 +1,5 @@
 //! The manifest language as data: every table, and every key in it. The reader refuses all other keys, and the JSON Schema and the
-//! reference page are generated from here: titles, descriptions and examples are Markdown that their readers see.
+//! reference page are generated from here: descriptions are Markdown, examples are TOML, titles are plain text.
 //!
 //! Tests keep the tables and the reader together. In debug builds `TableReader::get`, through which the reader reads a key, panics if
 //! the table does not have the key. `tests/keys.rs` of this crate sets each key to a value that no key accepts; if that gives no

@@ -20,8 +20,10 @@ pub const BUILT_IN_ERROR_CODES: [&str; 12] = [
 ];
 
 /// Why an environment variable is reserved, as a clause for a message: "the host sets it for each process". `None` if it is not
-/// reserved. Neither `[env]` of a manifest nor the host's configuration can set a reserved variable for a module's processes or pass
-/// it on to them. Reserved are the variables that are listed here; names are compared exactly.
+/// reserved. Neither `[env]` of a manifest nor the host's configuration can set a reserved variable for a module's processes, nor pass
+/// on the host's. Reserved are `IXT_IPC_SOCKET`, `IXT_MODULE_ID`, `IXT_HOST_ID`, and the variables of a service manager:
+/// `NOTIFY_SOCKET`, `LISTEN_FDS` and its kin, `WATCHDOG_USEC` and `WATCHDOG_PID`. Other `IXT_` variables are not. Names are compared
+/// exactly.
 #[must_use]
 pub fn reserved_variable(name: &str) -> Option<&'static str> {
     match name {

@@ -1,4 +1,5 @@
-//! The manifest as a whole, its sections except `[config]`, `[types]` and those about the process, and the tables in these sections.
+//! The manifest as a whole, and `[module]`, `[provides]`, `[requires]`, `[services]` and `[events]` with the tables in them. The other
+//! sections are in `types` and `process`.
 
 use super::types::{CONFIG_KEY, FIELD_KIND, TYPE_DEFINITION};
 use super::{ARTIFACTS, ENV, LIMITS, SCHEMA_VERSION, TableSpec, ValueSpec, deprecated, description, key};
@@ -100,7 +101,8 @@ pub(crate) static MODULE: TableSpec = TableSpec {
     ],
 };
 
-/// `[provides]`. `read::topics` reads it, and all further tables of this file.
+/// `[provides]`. `read::topics` reads this and the further tables of this file, except `MESSAGE`, which `read::messages` reads, and the
+/// table of `ERROR`, which `read::enum_values` opens.
 pub(crate) static PROVIDES: TableSpec = TableSpec {
     title: "[provides]",
     description: "What other modules can use of this one. A topic is one or more words of ASCII letters, digits, `_` and `-`, joined by dots; it begins with a letter, each further word with a letter or a digit.",
@@ -136,7 +138,7 @@ pub(crate) static REQUIRES: TableSpec = TableSpec {
     ],
 };
 
-/// A request, a response or a payload, in its long form.
+/// A request, a response or a payload, in its long form: a table with `fields`. The short forms are in [`MESSAGE_KIND`].
 pub(crate) static MESSAGE: TableSpec = TableSpec {
     title: "Message",
     description: "A request, a response or a payload in its long form. The name of a record or a union of `[types]`, or a table of fields, can be written instead.",
@@ -199,7 +201,7 @@ pub(crate) static SERVICE: TableSpec = TableSpec {
     ],
 };
 
-/// An error of a service, in its long form.
+/// An error of a service, in its long form: a table. The short form is a string, the description; an array of codes has neither.
 pub(crate) static ERROR: TableSpec = TableSpec {
     title: "Error",
     description: "An error of a service in its long form. A string in place of the table is its description.",

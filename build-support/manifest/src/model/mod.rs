@@ -10,8 +10,8 @@
 //! - `process`: `[artifacts.process]`, `[limits]` and `[env]`
 //! - `name`: a text with its place in the manifest
 //!
-//! Lists are sorted by name, so the order of keys in a manifest has no effect. Three kinds of lists have the order of the
-//! manifest's array: the values of an enum, the arguments of a program, and `runtime_targets`.
+//! Lists are sorted by name, so the order of keys in a manifest has no effect. Four kinds of lists have the order of the
+//! manifest's array: the values of an enum, the items of a default, the arguments of a program, and `runtime_targets`.
 
 mod bounds;
 mod name;
@@ -31,8 +31,8 @@ pub use value::Value;
 
 use crate::diagnostic::Report;
 
-/// A module as its manifest declares it. [`Manifest::parse`] makes one after all checks have passed. The fields are public
-/// and are not checked again: code that changes one has to keep to what the fields say.
+/// A module as its manifest declares it. [`Manifest::parse`] makes one after all checks of this manifest by itself have
+/// passed. The fields are public and are not checked again: code that changes one has to keep what the docs of the fields promise.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
     /// `[module]`.
@@ -98,7 +98,7 @@ pub struct Requires {
     /// The topics of the events that the module handles, sorted. The host sends it no other events.
     pub events: Vec<Name>,
     /// `[requires.from]`: the manifests that declare these services and events. Sorted by name. Empty if the manifest names
-    /// none; requests and events are then bytes.
+    /// none. Requests to, and events of, a topic that none of them declares are bytes.
     pub from: Vec<ImportEntry>,
 }
 

@@ -1,5 +1,5 @@
-//! A default or a bound, checked against its type; and how durations, sizes and points in time are read. `read::value` reads
-//! all kinds from TOML, and the host reads its configuration from JSON.
+//! A default or a bound, checked against its type; and how durations, sizes and points in time are read from text. `read::value`
+//! reads all kinds from TOML. The host has code of its own for configurations, which are JSON.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -53,10 +53,13 @@ pub enum Value {
 impl Value {
     /// Reads a duration: numbers with the units `ns`, `us`, `ms`, `s`, `m`, `h`, `d`, `w`, `months` (30.44 days) and `years`
     /// (365.25 days), which are added up, such as `250ms` or `1h 30m`. Long names of the units, such as `minutes`, are read too.
+    /// A number may have a decimal point (`1.5h`), except in `ns`; what it gives has to be whole nanoseconds, from `h` on whole seconds.
+    /// Only `0` needs no unit. An empty text is an error.
     ///
     /// # Errors
     ///
-    /// What is wrong with the text, in words; also if the sum is more than `u64::MAX` seconds.
+    /// What is wrong with the text, in words; also if the sum does not fit into a [`Duration`], or a number in `ns`,
+    /// `us` or `ms` is more than 584 years.
     pub fn duration(text: &str) -> Result<Self, String> {
         parse_duration(text).map(Self::Duration)
     }

@@ -17,7 +17,7 @@ use crate::wording::all_of;
 pub(super) enum FieldForm {
     /// A config key, or a field within one: it can be `secret`.
     Config,
-    /// A field of a message, or of a type that can be part of one.
+    /// A field of a message, or of any type of `[types]`, also of one that only config keys use: it can't be `secret`.
     Message,
 }
 
@@ -32,7 +32,8 @@ impl FieldForm {
 }
 
 impl ManifestReader<'_> {
-    /// The keys of `[config]`, sorted by name, without their defaults. A key with a mistake that leaves its type open is left out.
+    /// The keys of `[config]`, sorted by name, without their defaults. A key with a mistake after which its type is not
+    /// known is left out, and reported. Empty without `[config]`.
     pub(super) fn config(&mut self, root: &TableReader<'_>) -> Vec<Field> {
         let entries = root.entries("config", &mut self.errors);
         entries.into_iter().filter_map(|(name, node)| self.config_key(name, node)).collect()

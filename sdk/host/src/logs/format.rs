@@ -1,4 +1,4 @@
-//! Shows lines of the log, as text for people or as JSON.
+//! Shows lines of the log, as text for people or as JSON. The keys of the JSON are the fields of [`Record`](super::Record).
 
 use std::fmt::Write as _;
 

@@ -1,6 +1,6 @@
 //! `message_bus.send` and `event_bus.publish`: the module's calls of other modules, and its events. The host adds the
 //! sender, and what they inherit from the request that the module handles: a call its trace, span, priority, deadline
-//! and chain of callers, an event only its trace and span. What happens at the callee is in `module_router/calls.rs`.
+//! and chain of callers, an event only its trace and span. A call or an event outside of a request gets a new trace id here. What happens at the callee is in `module_router/calls.rs`.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-// The module of the examples in the documentation: hidden lines there include this file. What `ixt-build` generates from its
-// manifest is a golden file.
+// The module of the examples in `launcher` and `testing`, whose hidden lines include this file. What `ixt-build` generates from
+// `manifests/valid/greeter.toml` is a golden file.
 
 use ixt_sdk::prelude::*;
 

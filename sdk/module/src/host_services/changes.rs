@@ -28,7 +28,7 @@ pub(crate) struct Changes(Mutex<Queued>);
 struct Queued {
     /// The keys of `last`, in the order in which their changes are taken.
     keys: VecDeque<String>,
-    /// The last change of each key.
+    /// By key: its last change, until it is taken.
     last: HashMap<String, Change>,
     /// The sum of `bytes_of` over `last`.
     bytes: usize,
@@ -74,7 +74,7 @@ impl Changes {
         wake(queued);
     }
 
-    /// Ends the watch: the host is gone, or the session has ended. The queued changes can still be taken.
+    /// Ends the watch: the host is gone, or the session has ended. The queued changes can still be taken; after them [`poll`](Self::poll) returns `None`.
     pub(crate) fn close(&self) {
         let mut queued = self.lock();
         queued.closed = true;

@@ -1,6 +1,6 @@
 //! The requests that have no reply yet. Each is an entry in a table. The thread that takes an entry out sends the reply, and no other
 //! can take the same entry: so there is exactly one reply, whether the handler ends first, the deadline, a `cancel` or the shutdown. A
-//! request that is refused, or whose deadline is over when it comes, is answered without an entry.
+//! request that is refused is answered without an entry, and so is one whose `ttl_ms` is 0 and that could begin at once.
 //!
 //! ```text
 //!             accept
@@ -106,7 +106,7 @@ impl Requests {
         }
     }
 
-    /// Sets the module, once. From now on [`accept`](Self::accept) may be called.
+    /// Sets the module, once; a second call has no effect. From now on [`accept`](Self::accept) may be called.
     pub(crate) fn open(&self, service: Arc<dyn Serve>) {
         let _ = self.service.set(service);
     }
@@ -225,7 +225,7 @@ impl Requests {
         }
     }
 
-    /// Ends all requests with this error, `init` and health checks too, and waits until all replies are queued.
+    /// Ends all requests with this error, `init` and health checks too, and waits until all replies are in the queue to the host.
     pub(crate) async fn abort_all(&self, error: impl Fn() -> Error) {
         self.abort_where(|_| true, error);
         // Handlers may be sending the replies to some at this moment.
@@ -290,8 +290,8 @@ impl Requests {
         self.polled.store(key.map_or(0, Key::number), Ordering::Relaxed);
     }
 
-    /// To be called when the reader is stuck in the request that it polled last: for 30 seconds, requests of the same topic begin on
-    /// other threads. Does nothing if that request was answered already, or is `init` or a health check.
+    /// To be called when a thread is stuck in the request that it polled last as the reader, and another thread has taken over: for 30
+    /// seconds, requests of the same topic begin on other threads. Does nothing if that request was answered already, or is `init` or a health check.
     pub(crate) fn mark_polled_as_blocking(&self) {
         let now = self.executor.now();
         let mut table = self.lock();

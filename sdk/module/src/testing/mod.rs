@@ -1,7 +1,8 @@
 //! The test harness: runs a module without a process and without a socket, but through the same code that serves a real host. A [`Host`]
 //! in memory starts the module's `Handler`, calls it with the types of the manifest, stands in for the services that the module
 //! requires, keeps its key-value store, and records what it logs and publishes. Time is tokio's: in [`run`] it is paused, so that a
-//! test of deadlines takes no time. All handlers run on one thread: one that blocks it blocks the module. `IXT_MAX_CONCURRENCY` is not
+//! test of deadlines takes no time. All `async` handlers run in one task: one that blocks its thread blocks the module. Methods of
+//! `blocking` services have threads of their own. `IXT_MAX_CONCURRENCY` is not
 //! read.
 //!
 //! ```
@@ -67,12 +68,12 @@ pub fn run(test: impl Future<Output = Result<()>>) {
     }
 }
 
-/// Advances the paused clock, and lets the tasks whose timers have come run. A test that only waits needs no call of this: the clock jumps
-/// by itself.
+/// Advances the paused clock. Timers that have come fire, but their tasks may run only when the test waits next, such as for a reply. A
+/// test that only waits needs no call of this: the clock jumps by itself.
 ///
 /// # Panics
 ///
-/// If the clock is not paused, as it is in [`run`].
+/// If the clock is not paused. In [`run`] it is.
 pub async fn advance(time: Duration) {
     tokio::time::advance(time).await;
 }

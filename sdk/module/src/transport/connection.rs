@@ -1,6 +1,6 @@
 //! The threads of a process that is connected to its host. The reader reads frames and runs their handlers. The watchdog replaces the
-//! reader while it is stuck in a handler, and ends requests and calls at their deadlines. The rules of the replacement are in
-//! `reader_lease`.
+//! reader while it is stuck in a handler, and ends requests and calls at their deadlines. How often the watchdog
+//! checks, and when it replaces the reader, is in `reader_lease`.
 
 use std::io;
 use std::net::Shutdown;

@@ -1,11 +1,11 @@
-//! Generated enums, whose values are strings.
+//! The enums of the manifest in generated code, whose values are strings. The enum of topics is in `topic.rs`.
 
 use std::fmt;
 
 use serde::de::Visitor;
 use serde::{Deserializer, Serializer};
 
-/// The error of a `FromStr` of a generated enum: the enum has no value with this name, and is closed. Its message lists the values, and
+/// The error of the `FromStr` of an enum of the manifest: the enum has no value with this name, and is closed. Its message lists the values, and
 /// quotes the string.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownValue {
@@ -48,7 +48,7 @@ impl fmt::Display for OneOf {
 
 /// The values of an enum; generated code implements it.
 pub trait TextEnum: Sized + 'static {
-    /// The values that the manifest declares, in its order.
+    /// The values that the manifest declares: in the order of its array, or sorted if it is a table.
     const NAMES: &'static [&'static str];
 
     /// The value with this index in `NAMES`. Called with such an index only.
@@ -76,7 +76,7 @@ pub fn find_value<T: TextEnum>(text: &str) -> Result<T, UnknownValue> {
     }
 }
 
-/// Reads a value.
+/// Reads a value. An open enum takes any string. The macro `__text_enum` calls this.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! The frames that a module sends. Each type of frame with fields has a file here, with its fields, its reader, its writer and its
-//! examples; `cancel` has no fields. This file chooses by the type, and between the quick reader and serde. `sdk_info` is not a
+//! The frames that a module sends. Each type of frame with fields has a file here, with its fields, its reader, its examples, and its
+//! writer, unless its fields are an object or an error alone, which `object` and `json_writer` write; `cancel` has no fields. This file chooses by the type, and between the quick reader and serde. `sdk_info` is not a
 //! frame, but a part of the reply to `init`. What a host does with each frame is in `connection/incoming.rs` of the host.
 //!
 //! To add a type, see "Add a frame type" in CONTRIBUTING.md.
