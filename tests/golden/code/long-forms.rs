@@ -170,6 +170,22 @@ impl<H: Handler> ::ixt_sdk::__private::Module for __Module<H> {
     }
 }
 
+/// What it is called
+#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Code(::std::string::String);
+
+#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
+impl Code {
+    /// The value inside.
+    #[must_use]
+    pub fn into_inner(self) -> ::std::string::String {
+        self.0
+    }
+}
+
+::ixt_sdk::__private::newtype!(Code, ::std::string::String);
+
 /// The values of `modes`.
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -211,6 +227,8 @@ impl ::ixt_sdk::__private::TextEnum for ConfigModesItem {
 #[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Form {
+    /// `code`, of type `Code?`.
+    pub code: ::std::option::Option<Code>,
     /// `counts`, of type `{integer}`.
     pub counts: ::std::collections::BTreeMap<::std::string::String, i64>,
     /// Whose it is
@@ -220,13 +238,33 @@ pub struct Form {
     /// `old`, of type `string?`.
     #[deprecated(note = "use `name`")]
     pub old: ::std::option::Option<::std::string::String>,
+    /// `parts`, of type `Parts?`.
+    pub parts: ::std::option::Option<Parts>,
 }
 
 ::ixt_sdk::__private::record! {
     Form,
-    0 counts = required("counts"),
-    1 name = required("name"; &[::ixt_sdk::__private::Rule::MinLength(1), ::ixt_sdk::__private::Rule::MaxLength(20), ::ixt_sdk::__private::pattern!("^[a-z]+$")]),
-    2 old = optional("old"),
+    0 code = optional("code"),
+    1 counts = required("counts"),
+    2 name = required("name"; &[::ixt_sdk::__private::Rule::MinLength(1), ::ixt_sdk::__private::Rule::MaxLength(20), ::ixt_sdk::__private::pattern!("^[a-z]+$")]),
+    3 old = optional("old"),
+    4 parts = optional("parts"),
+}
+
+/// The type `Parts` of the manifest.
+#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Parts {
+    /// `newtype`, of type `string`.
+    pub newtype: ::std::string::String,
+    /// `size`, of type `integer`.
+    pub size: i64,
+}
+
+::ixt_sdk::__private::record! {
+    Parts,
+    0 newtype = required("newtype"),
+    1 size = required("size"),
 }
 
 /// The events that this module publishes.

@@ -211,7 +211,7 @@ pub(crate) const TYPE_DEFINITION: ValueSpec =
 /// An entry of `[types]` in its long form.
 pub(crate) static TYPE_LONG: TableSpec = TableSpec {
     title: "[types.Name]",
-    description: "A type in its long form: exactly one of `fields`, `enum`, `union` and `newtype`, with a table or an array as its value. Any other table is a record, whose keys are the fields; a string is a newtype.",
+    description: "A type in its long form: exactly one of `fields`, `enum`, `union` and `newtype`, with a table or an array as its value, or `newtype` with a string beside keys of this table alone. Any other table is a record, whose keys are the fields; a string is a newtype.",
     keys: &[
         key("fields", ValueSpec::Entries(&FIELD_KIND), "{ id = \"string\" }", "A record: an object with these fields."),
         key(

@@ -9,7 +9,7 @@ use super::fields::FieldForm;
 use super::node::wrong_kind;
 use super::table_reader::TableReader;
 use crate::check::not_an_object;
-use crate::language::MESSAGE;
+use crate::language::{MESSAGE, TYPE_LONG};
 use crate::model::{Field, MessageType, Name, TypeKind};
 
 impl ManifestReader<'_> {
@@ -63,12 +63,17 @@ impl ManifestReader<'_> {
 }
 
 /// Whether a table is the long form of something that can also be a table of fields: one of `keys` has an array, or a table without
-/// a string at `type`, so that it can't declare a field. At `newtype` any table counts.
+/// a string at `type`, so that it can't declare a field. At `newtype` any table counts, and a string if all keys are those of the
+/// long form.
 pub(super) fn is_long_form(entries: &DeTable<'_>, keys: &[&str]) -> bool {
     keys.iter().any(|key| match entries.get(*key).map(Spanned::get_ref) {
         Some(DeValue::Array(_)) => true,
         // A field would have a string at `type`.
         Some(DeValue::Table(table)) => !table.get("type").is_some_and(|ty| ty.get_ref().is_str()) || *key == "newtype",
+        Some(DeValue::String(_)) => {
+            *key == "newtype"
+                && entries.keys().all(|key| TYPE_LONG.keys.iter().any(|known| *known.name == **key.get_ref()))
+        }
         _ => false,
     })
 }
