@@ -108,7 +108,7 @@ fn instances(status: &HostStatus) -> String {
     }
     let mut text =
         format!("host {} (pid {}), up {}\n", harmless(&status.version), status.pid, duration(status.seconds));
-    text.push_str(&table(&rows));
+    text.push_str(&table(&rows, |row| state_style(&row[1])));
     if !notes.is_empty() {
         text.push('\n');
         text.push_str(&notes);
@@ -139,12 +139,21 @@ fn topics(status: &HostStatus, before: Option<&Before>, now: Instant) -> String 
             latency(topic.p99),
         ]);
     }
-    if rows.len() == 1 { "no service has been called yet\n".to_owned() } else { table(&rows) }
+    if rows.len() == 1 { "no service has been called yet\n".to_owned() } else { table(&rows, |_| Style::new()) }
 }
 
-/// The rows as a table with aligned columns. The first row is the head, in bold. A row whose second column is a state of a process is
-/// coloured by it. Widths are counted in characters.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
+/// The colour of the row of a process in this state.
+fn state_style(state: &str) -> Style {
+    match state {
+        "failed" => AnsiColor::Red.on_default(),
+        "starting" | "backoff" | "draining" => AnsiColor::Yellow.on_default(),
+        _ => Style::new(),
+    }
+}
+
+/// The rows as a table with aligned columns. The first row is the head, in bold; `style` says how the others look. Widths are counted
+/// in characters.
+fn table<const N: usize>(rows: &[[String; N]], style: impl Fn(&[String; N]) -> Style) -> String {
     let bold = Style::new().bold();
     let widths: [usize; N] =
         std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default());
@@ -154,12 +163,7 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
         for (cell, width) in row.iter().zip(widths) {
             let _ = write!(line, "{cell:width$}  ");
         }
-        let style = match row[1].as_str() {
-            _ if index == 0 => bold,
-            "failed" => AnsiColor::Red.on_default(),
-            "starting" | "backoff" | "draining" => AnsiColor::Yellow.on_default(),
-            _ => Style::new(),
-        };
+        let style = if index == 0 { bold } else { style(row) };
         let _ = writeln!(text, "{style}{}{style:#}", line.trim_end());
     }
     text
@@ -263,6 +267,15 @@ orders:1.0.0/instance-002: it exited\\u{1b} with status 1
     no disk
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_row_of_a_process_is_coloured_by_its_state_and_that_of_a_topic_is_not() {
+        let red = AnsiColor::Red.on_default().to_string();
+        let mut status = status(10);
+        assert!(instances(&status).contains(&red));
+        status.modules[0].name = "failed".to_owned();
+        assert!(!topics(&status, None, Instant::now()).contains(&red));
     }
 
     #[test]
