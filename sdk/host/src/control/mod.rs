@@ -63,7 +63,7 @@ pub enum ControlCommand {
     },
     /// The status of the host and its modules. Sends back a [`HostStatus`].
     Status,
-    /// Lines of the log. Sends back a [`Record`] for each.
+    /// Lines of the log. Sends back a [`Record`](crate::logs::Record) for each.
     Logs(LogQuery),
     /// Reload a module and replace its processes: see [`Host::reload`](crate::Host::reload). Sends back each
     /// [`Notice`](crate::Notice) as it comes. If the connection is closed while the module is loaded or built, nothing
