@@ -1,6 +1,7 @@
-//! The codes of errors that host and SDK use themselves. A service may declare more codes in its manifest: upper-case ASCII
-//! letters, digits and `_`, the first character a letter. A module's `error` with a code of more than 256 bytes can't be read.
-//! Reading a frame checks only the length: a code that is neither here nor declared reaches the caller all the same.
+//! The codes of errors that host and SDK use themselves; the value of each is its name. A service may declare more codes in its
+//! manifest: upper-case ASCII letters, digits and `_`, the first character a letter. A module's `error` with a code of more than
+//! 256 bytes can't be read. Reading a frame checks only the length: a code that is neither here nor declared reaches the caller all
+//! the same.
 //!
 //! `UNKNOWN_TOPIC` and `INVALID_INPUT` are those of the Python and Node.js SDKs. The others mean what gRPC's codes of the same name
 //! mean.
@@ -11,7 +12,8 @@
 //!   of a topic count the codes of that list one by one.
 //! - `PROTOCOL.md`, "Errors": when it is sent.
 //! - `sdk/host/HOST.md`, the table of outcomes in "Logs": the level of the log line about a call that failed with it.
-//! - `level` in `sdk/host/src/call_log.rs`, which picks that level; `info` if it has no arm for the code.
+//! - `level` in `sdk/host/src/call_log.rs`, which picks that level; for a code without an arm it is `info`, and `warn` for an
+//!   event.
 
 /// The module does not provide this topic, or does not subscribe to this event: its manifest does not name it. The SDK answers it;
 /// if no module provides a topic, the host answers [`NOT_FOUND`].

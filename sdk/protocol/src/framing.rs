@@ -9,7 +9,8 @@ use std::str::FromStr;
 /// asks for none, and the module may pick another one in its reply to `init`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Framing {
-    /// Each frame is its JSON object, then `\n`. A frame in this framing has no attachment.
+    /// Each frame is its JSON object, then `\n`. The writer replaces line ends between the values of an object by spaces. A frame
+    /// in this framing has no attachment.
     #[default]
     Line,
     /// Each frame is a length in four bytes, little-endian, then the JSON object. With an attachment, the highest bit of the length

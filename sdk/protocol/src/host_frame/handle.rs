@@ -53,8 +53,8 @@ pub struct HandleContext<'a> {
     /// host does not say it.
     #[serde(default)]
     pub timestamp: u64,
-    /// The header `traceparent` of W3C's Trace Context: the host's span of this request, which becomes the parent of the module's own
-    /// spans, and whether the trace is recorded. Empty if the host makes no spans.
+    /// The header `traceparent` of W3C's Trace Context: the host's span of this request, which becomes the parent of the module's
+    /// own spans, and whether the trace is recorded. Empty if the host makes no spans. It is not checked when the frame is read.
     #[serde(borrow, default)]
     pub traceparent: Cow<'a, str>,
 }

@@ -12,7 +12,8 @@ use crate::frame_reader::deserialize_object;
 /// module shuts down.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Init<'a> {
-    /// The module's configuration: a JSON object, whose keys the module checks. It may contain secrets.
+    /// The module's configuration: a JSON object, whose keys the module checks. It may contain secrets. Without a configuration it
+    /// is `{}`.
     #[serde(borrow, deserialize_with = "deserialize_object")]
     pub config: &'a RawValue,
     /// The name of the module's process: `name:version/instance-NNN`. Empty if the host does not say it; the module then uses the

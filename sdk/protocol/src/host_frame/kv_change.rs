@@ -30,8 +30,8 @@ pub struct KvChange<'a> {
     /// The revision that the change has made, be it a write, a deletion or an expiry: a number above 0, another one than before.
     /// Revisions may be compared for equality only.
     pub revision: u64,
-    /// The new value, or `None` if the key was deleted or its time to live is over. In [`Framing::Length`], 256 bytes or more are
-    /// written as an attachment.
+    /// The new value, or `None` if the key was deleted or its time to live is over. An empty value is `Some`. In
+    /// [`Framing::Length`], 256 bytes or more are written as an attachment.
     pub value: Option<Cow<'a, [u8]>>,
 }
 

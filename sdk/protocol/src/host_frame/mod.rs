@@ -38,8 +38,9 @@ pub enum HostFrame<'a> {
     Init(Init<'a>),
     /// `handle`: a request to one of the module's services. Its reply goes back to the caller.
     Handle(Handle<'a>),
-    /// `event`: an event that the module subscribes to. A `success` says that the module has handled it; its `data` is ignored. The
-    /// publisher does not see the reply.
+    /// `event`: an event that the module subscribes to. A `success` says that the module has handled it; its `data` is ignored.
+    /// After an `error` the host does not send the event again; only a durable one that is refused with `UNAVAILABLE`, retryable,
+    /// by a module that shuts down is sent again. The publisher does not see the reply.
     Event(Handle<'a>),
     /// `service_response`: the response to a service request of the module, with that request's id, or without one if the request
     /// has none: its `data`, or an error.
