@@ -1,7 +1,7 @@
 //! The codes of errors that host and SDK use themselves; the value of each is its name. A service may declare more codes in its
-//! manifest: upper-case ASCII letters, digits and `_`, the first character a letter. A module's `error` with a code of more than
-//! 256 bytes can't be read. Reading a frame checks only the length: a code that is neither here nor declared reaches the caller all
-//! the same.
+//! manifest: upper-case ASCII letters, digits and `_`, the first character a letter. A module's `error` without a code, or with one
+//! of more than 256 bytes, can't be read. Reading checks nothing else of a code: one that is neither here nor declared reaches the
+//! caller all the same.
 //!
 //! `UNKNOWN_TOPIC` and `INVALID_INPUT` are those of the Python and Node.js SDKs. The others mean what gRPC's codes of the same name
 //! mean.
