@@ -24,7 +24,7 @@ impl std::error::Error for Base64Error {
     }
 }
 
-/// Encodes bytes as base64 text, with padding. No bytes become the empty text.
+/// Encodes bytes as base64 text in the standard alphabet, with padding and without line ends. No bytes become the empty text.
 #[must_use]
 pub fn encode_base64(bytes: &[u8]) -> String {
     base64_simd::STANDARD.encode_to_string(bytes)

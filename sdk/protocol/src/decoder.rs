@@ -1,9 +1,9 @@
 //! Cuts a stream of bytes into frames. The reader of a socket appends the bytes to [`FrameDecoder::input`], and then takes frames
 //! from [`FrameDecoder::next_frame`] until there is none. Host and module have one decoder for each connection.
 //!
-//! The decoder holds at most one frame of the largest size and the bytes of one read. Its buffer grows by doubling, so that its
-//! capacity may be a few times as large. It drops the bytes of a frame over the limit, and keeps only its size. A large attachment
-//! is read into a separate buffer, which the receiver can keep without a copy.
+//! If all frames are taken after each read, the decoder holds at most one frame of the largest size and the bytes of one read. Its
+//! buffer grows by doubling, so that its capacity may be a few times as large. It drops the bytes of a frame over the limit, and
+//! keeps only its size. A large attachment is read into a separate buffer, which the receiver can keep without a copy.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -52,7 +52,9 @@ impl fmt::Display for FramingError {
 
 impl std::error::Error for FramingError {}
 
-/// Cuts a stream of bytes into frames.
+/// Cuts a stream of bytes into frames: those that come in one direction of one connection. After each read the caller takes frames
+/// until there is none. An error does not end the stream. Nothing marks the end of the stream: an unfinished frame is dropped with
+/// the decoder.
 #[derive(Debug)]
 pub struct FrameDecoder {
     /// The limit of a frame's size, in bytes, without the line's end or the first length.
@@ -123,8 +125,8 @@ const KEPT_AT_MOST: usize = 4 * 1024 * 1024;
 const LARGE_BYTES: usize = 32 * 1024;
 
 impl FrameDecoder {
-    /// A decoder for frames of up to `max_frame_bytes`, without the line's end or the first length. It recognizes the framing of
-    /// the stream by the fourth byte of the first frame. A module begins with
+    /// A decoder for frames of up to `max_frame_bytes`, with the attachment, but without the line's end or the first length. It
+    /// recognizes the framing of the stream by the fourth byte of the first frame. A module begins with
     /// [`DEFAULT_MAX_FRAME_BYTES`](crate::DEFAULT_MAX_FRAME_BYTES), a host with the limit that it offers in `init`.
     #[must_use]
     pub fn new(max_frame_bytes: usize) -> Self {
@@ -143,14 +145,16 @@ impl FrameDecoder {
     }
 
     /// Changes the limit, in bytes, for all frames that [`next_frame`](Self::next_frame) has not returned yet. A module calls it
-    /// when it has read `init`, before it asks for the next frame. It must not be called while a frame over the old limit is being
-    /// skipped.
+    /// when it has read `init`, before it asks for the next frame. A frame whose attachment is being read into a separate buffer
+    /// keeps the old one. It must not be called while a frame over the old limit is being skipped: with a higher limit, the rest of
+    /// a line would be returned as a frame.
     pub fn set_max_frame_bytes(&mut self, max_frame_bytes: usize) {
         self.max_frame_bytes = max_frame_bytes;
     }
 
-    /// The framing of the last frame, or the one that was set since. `None` if none was set, and `next_frame` has not seen the
-    /// fourth byte of the stream yet.
+    /// The framing of the last frame that [`next_frame`](Self::next_frame) has begun to read, or the one that was set since. After
+    /// [`expect_length`](Self::expect_length) it is [`Framing::Line`] until the first frame with a length. `None` if nothing was
+    /// set or expected, and `next_frame` has not seen the fourth byte of the stream yet.
     #[must_use]
     pub fn framing(&self) -> Option<Framing> {
         match self.expected {
@@ -160,9 +164,9 @@ impl FrameDecoder {
         }
     }
 
-    /// Sets the framing of all frames that [`next_frame`](Self::next_frame) has not returned yet; it is not recognized any more. A
-    /// host calls it when the module has picked a framing in its reply to `init`, since all later frames of the module are in that
-    /// framing.
+    /// Sets the framing of all frames that [`next_frame`](Self::next_frame) has not returned yet, also of one that has come in
+    /// part. From then on no framing is recognized. A host calls it when the module has picked a framing in its reply to `init`,
+    /// since all later frames of the module are in that framing.
     pub fn set_framing(&mut self, framing: Framing) {
         self.expected = Expected::Known(framing);
     }
@@ -177,11 +181,13 @@ impl FrameDecoder {
     }
 
     /// The buffer to which the caller appends the bytes that it has read. It may hold earlier bytes already, which the caller must
-    /// not change. After that the caller calls [`next_frame`](Self::next_frame) until that returns `None`.
+    /// not change. After that the caller calls [`next_frame`](Self::next_frame) until that returns `None`. If it calls this again
+    /// instead, nothing is lost, but the buffer grows.
     ///
     /// The buffer has spare capacity, so that a socket can be read into it directly: at least 64 KiB, or the missing bytes of the
-    /// unfinished frame if these are more. While a large attachment is read, this is the attachment's buffer, and the spare
-    /// capacity is just its missing bytes, so that one read does not bring bytes of the next frame.
+    /// unfinished frame if these are more. The caller may append more bytes than that. While a large attachment is read, this is
+    /// the attachment's buffer, and the spare capacity is just its missing bytes, so that one read does not bring bytes of the next
+    /// frame.
     pub fn input(&mut self) -> &mut Vec<u8> {
         if self.large.is_some() {
             return self.large_input();
@@ -233,8 +239,9 @@ impl FrameDecoder {
     /// be called when [`next_frame`](Self::next_frame) has returned `None`. The host uses it to limit the memory of all connections
     /// together.
     ///
-    /// In [`Framing::Length`] this is the size of the frame, as soon as its length has come. The size of a line is not known before
-    /// its end: up to 256 KiB this is the number of bytes that have come, beyond that it is the limit.
+    /// In [`Framing::Length`] this is about the size of the frame, as soon as its length has come; before that, the number of bytes
+    /// that have come. The size of a line is not known before its end: up to 256 KiB this is the number of bytes that have come,
+    /// beyond that it is the limit.
     #[must_use]
     pub fn unfinished(&self) -> usize {
         if let Some(large) = &self.large {
@@ -250,8 +257,8 @@ impl FrameDecoder {
     }
 
     /// The next frame, which borrows from the buffer until the next call of a method. `None` if more bytes have to come first:
-    /// also, while the framing is still to be recognized, if fewer than four bytes have come. Does not check that the frame is
-    /// JSON.
+    /// also, while the framing is still to be recognized, if fewer than four bytes have come. Calling it again without new bytes
+    /// returns `None` again. Does not check that the frame is JSON: an empty line is a frame with empty JSON.
     ///
     /// # Errors
     ///

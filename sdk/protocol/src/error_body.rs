@@ -36,7 +36,7 @@ pub struct ErrorBody<'a> {
 }
 
 impl<'a> ErrorBody<'a> {
-    /// An error without details.
+    /// An error without details. Neither text is checked.
     pub fn new(code: &'a str, message: impl Into<Cow<'a, str>>, retryable: bool) -> Self {
         Self { code: Cow::Borrowed(code), message: message.into(), details: None, retryable }
     }

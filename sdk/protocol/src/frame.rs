@@ -10,7 +10,8 @@ pub struct Frame<T> {
     /// The id. The sender of a request chooses it, and the reply or response to that request has the same one; a `cancel` has the
     /// id of the request that it cancels. `None` in frames that belong to no request, such as `log`, in the replies of a module
     /// that uses no ids, and in service requests that can't be cancelled. Host and module number their requests independently of
-    /// each other. Reading checks that it is an unsigned integer of 64 bits, not that a frame of this type has one.
+    /// each other. Reading checks that it is an unsigned integer of 64 bits, and reads `null` as `None`; it does not check that a
+    /// frame of this type has one.
     pub id: Option<u64>,
     /// The type of the frame and its other fields: a [`HostFrame`](crate::HostFrame) or a [`ModuleFrame`](crate::ModuleFrame).
     pub body: T,
@@ -20,13 +21,15 @@ pub struct Frame<T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreadable {
     /// It is not an object with exactly one `type` that is a string. What the sender meant is unknown, so the receiver can't
-    /// answer. A module logs it and skips it. For a host it could have been the reply to any request that the module has, so these
-    /// end with `INTERNAL`. The host also ends the process of a module that uses no ids. Before the reply to `init`, the start
-    /// fails.
+    /// answer. A module logs it and skips it. For a host it could have been the reply to any request that the module has, so all of
+    /// these end with `INTERNAL`. The host also ends the process of a module that uses no ids. Before the reply to `init`, the
+    /// start fails.
     NotAFrame(InvalidJson),
-    /// Its type is known, and its fields are wrong or its JSON is broken. If it is a request, the receiver answers `INVALID_INPUT`;
-    /// a module skips one without an id, other than `init`. If it is a reply or a response, the request with its id ends with
-    /// `INTERNAL`; a reply without an id ends all requests of a module that uses ids. Any other frame is skipped.
+    /// Its type is known, and its fields are wrong, its JSON is broken, or it is nested too deeply. If it is a request, the
+    /// receiver answers `INVALID_INPUT`; a module skips one without an id, other than `init`. If it is a reply or a response, the
+    /// request with its id ends with `INTERNAL`; it is skipped if there is no such request. A reply without an id ends the request
+    /// that a module without ids has, or all requests of a module that uses ids. If it is the reply to `init`, the start fails. Any
+    /// other frame is skipped.
     Invalid {
         /// The frame's `id`. `None` if it has none, several, or one that is not an unsigned integer of 64 bits.
         id: Option<u64>,

@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-/// How frames are separated on the wire. The host begins in the one that the module's manifest asks for, and the module may change
-/// it in its reply to `init`.
+/// How frames are separated on the wire. The host begins in the one that the module's manifest asks for, [`Framing::Line`] if it
+/// asks for none, and the module may pick another one in its reply to `init`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Framing {
-    /// Each frame is its JSON object, then `\n`. A frame in this framing has no attachment.
+    /// Each frame is its JSON object, then `\n`. The writer replaces line ends between the values of an object by spaces. A frame
+    /// in this framing has no attachment.
     #[default]
     Line,
     /// Each frame is a length in four bytes, little-endian, then the JSON object. With an attachment, the highest bit of the length
@@ -32,7 +33,7 @@ impl Framing {
     /// Every framing.
     const ALL: [Self; 2] = [Self::Line, Self::Length];
 
-    /// The framing's name in `init` and in the reply to it: `line` or `length`.
+    /// The framing's name in a manifest, in `init` and in the reply to it: `line` or `length`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -132,7 +133,7 @@ impl std::error::Error for UnknownFraming {}
 pub struct RawFrame<'a> {
     /// The framing in which it came. Reading does not use it.
     pub framing: Framing,
-    /// Its JSON object. The decoder does not check it: these may be any bytes.
+    /// Its JSON object, without the line's end or the lengths. The decoder does not check it: these may be any bytes, also none.
     pub json: &'a [u8],
     /// The attachment, or `None` if the frame has none. It is owned if 32 KiB or more of it had not come yet when the frame's JSON
     /// was there; a receiver can then keep it without a copy. Otherwise it is borrowed from the decoder's buffer.

@@ -8,7 +8,8 @@
 //!   with such a body from a [`RawFrame`], and [`Frame::write`] appends it to a buffer.
 //! - [`Unreadable`] says why a frame can't be read, and whether its sender can be answered.
 //!
-//! The limits of texts (the `MAX_` constants below) are checked when a frame is read, not when it is written.
+//! The limits of texts ([`MAX_NAME_BYTES`], [`MAX_TRACE_ID_BYTES`], [`MAX_MESSAGE_BYTES`]) hold for the frames of a module. They
+//! are checked when a frame is read, not when it is written.
 //!
 //! `PROTOCOL.md` beside this crate describes the wire for people, and for SDKs in other languages. The examples in that document
 //! are test vectors of this crate.
@@ -76,26 +77,31 @@ pub use payload::{Base64Text, WirePayload};
 pub use priority::{Priority, UnknownPriority};
 
 /// The version of the protocol that this crate implements. Host and module must have the same one: a module refuses `init` with
-/// another version, and a host refuses a reply to `init` with another one. The start then fails.
+/// another version, and a host refuses a reply to `init` with another one. The start then fails. An `init` or a reply that names no
+/// version is accepted.
 pub const PROTOCOL_VERSION: u32 = 1;
 
 /// The limit of `service` and `method` of a `service_request`, and of `code` of a module's `error`, in bytes of UTF-8. A frame with
-/// a longer one can't be read ([`Unreadable::Invalid`]). A topic has no limit, but the host's log cuts it after this many bytes.
+/// a longer one, or with an empty one, can't be read ([`Unreadable::Invalid`]). A topic has no limit, but the host's log cuts it
+/// after this many bytes.
 pub const MAX_NAME_BYTES: usize = 256;
 
 /// The limit of a `trace_id` in a module's frame, in bytes of UTF-8. A `service_request` with a longer one can't be read
-/// ([`Unreadable::Invalid`]). That of a `log` is cut when the frame is read, between two characters.
+/// ([`Unreadable::Invalid`]). That of a `log` is cut when the frame is read, between two characters. In the frames of a host it has
+/// no limit.
 pub const MAX_TRACE_ID_BYTES: usize = 256;
 
-/// The limit of the `message` of a module's `error`, `log` and `starting`, in bytes of UTF-8: 64 KiB. A longer one is cut when the
-/// frame is read, between two characters, and nothing marks the cut.
+/// The limit of the `message` of a module's `error` and `starting`, in bytes of UTF-8: 64 KiB. A longer one is cut when the frame
+/// is read, between two characters, and nothing marks the cut. The `message` of a `log` is read as a whole: the host's log cuts it
+/// after 64 KiB, and says how long it was.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// The longest time for which one `starting` frame can ask, in milliseconds: an hour. A longer time is replaced by this one when
 /// the frame is read. A module may send several frames, one after the other.
 pub const MAX_EXTEND_MS: u64 = 60 * 60 * 1000;
 
-/// The limit of a frame's size, in bytes, if the host's `init` sets no other, and for `init` itself: 16 MiB, without the line's end
-/// or the first length. It holds in both directions. A receiver skips a larger frame ([`FramingError::TooLong`]); a sender compares
-/// the size that [`Frame::write`] returns, and does not send a larger frame.
+/// The limit of a frame's size, in bytes, if the host's `init` sets no other, and for `init` itself: 16 MiB, with the attachment,
+/// but without the line's end or the first length. A frame of exactly this size is allowed. It holds in both directions. A receiver
+/// skips a larger frame ([`FramingError::TooLong`]); a sender compares the size that [`Frame::write`] returns, and does not send a
+/// larger frame.
 pub const DEFAULT_MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;

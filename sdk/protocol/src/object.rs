@@ -53,7 +53,8 @@ impl<'a> Object<'a> {
         Self { json: Cow::Borrowed("{}"), outside: None }
     }
 
-    /// The object as which `value` serializes: a struct, a map, or `json!({ … })`.
+    /// The object as which `value` serializes: a struct, a map, or `json!({ … })`. All of it is in the JSON: only
+    /// [`attach`](Self::attach) puts bytes outside.
     ///
     /// ```
     /// let object = ixt_protocol::Object::serialize(&serde_json::json!({ "revision": 7 }))?;
@@ -74,7 +75,7 @@ impl<'a> Object<'a> {
     }
 
     /// The object in this JSON text, which is checked as a whole. Spaces around it are left out, the rest of the text stays as it
-    /// is.
+    /// is. How deeply it is nested is not checked, but a receiver can't read a frame of more than 128 levels.
     ///
     /// ```
     /// use ixt_protocol::Object;
@@ -102,7 +103,7 @@ impl<'a> Object<'a> {
     }
 
     /// The same object with `bytes` as the value of `key`, outside of the JSON, of any size. Bytes that were outside before are
-    /// dropped.
+    /// dropped. The key may be any text, also one with dots.
     ///
     /// The JSON must not have this key. If it does, the object has the key twice: a reader may refuse it, or take either value.
     #[must_use]
@@ -263,7 +264,8 @@ impl<'a> Object<'a> {
     }
 
     /// Reads the JSON as `T`, which may borrow from it. `T` does not get the bytes outside of the JSON, so their field must be
-    /// optional in `T`: use [`attached`](Self::attached) for them.
+    /// optional in `T`: use [`attached`](Self::attached) for them. A field of the type `&str` can't be read if its text has
+    /// escapes; a `Cow` can.
     ///
     /// # Errors
     ///

@@ -11,9 +11,10 @@ use crate::{Base64Error, decode_base64, deserialize_base64};
 
 /// The payload of a message.
 ///
-/// A payload that was read from a `handle` or an `event` is always [`WirePayload::Bytes`]. [`WirePayload::Base64`] is for the host: if
-/// the payload of a module's call or event is text in the parameters, the host writes that text into the `handle` or `event` without
-/// decoding it. A message without a payload has empty bytes; a `handle` or an `event` without the field can't be read.
+/// A payload that was read from a `handle` or an `event` is always [`WirePayload::Bytes`]. [`WirePayload::Base64`] is for the host:
+/// if the payload of a module's call or event is text in the parameters, the host writes that text into the `handle` or `event`
+/// without decoding it. The two forms are never equal, even if they stand for the same bytes. A message without a payload has empty
+/// bytes; a `handle` or an `event` without the field can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WirePayload<'a> {
     /// Bytes. On the wire they are base64 text, or, from 256 bytes on in [`Framing::Length`](crate::Framing::Length), an

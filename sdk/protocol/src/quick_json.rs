@@ -1,7 +1,7 @@
 //! Reads the JSON of the most frequent frames, in exactly the form in which this crate writes them: the fields in its order, no
-//! spaces, strings without escapes. A quick reader that finds any other form gives up. Then serde reads the frame, and serde alone
-//! decides what is wrong with it. A frame that is read here is the same as if serde had read it: property tests and fuzzing compare
-//! the two.
+//! spaces, strings without escapes; only the values of `data` and `params` may have spaces and escapes. A quick reader that finds
+//! any other form gives up. Then serde reads the frame, and serde alone decides what is wrong with it. A frame that is read here is
+//! the same as if serde had read it: property tests and fuzzing compare the two.
 //!
 //! A type of frame has a quick reader only if a call is noticeably faster with it; the file of that type has the figure. To give up
 //! is not an error: `None` means nothing but that serde has to read the frame. `frame_reader` does that.

@@ -55,7 +55,8 @@ pub(super) fn gather(subject: &Subject, output: &OutputTail) -> Result<(Facts, S
 }
 
 /// The object `ixt` of a reply to `init`, in which the module describes itself. `None` if it has none. [`Stop::Failed`]
-/// if it is no object or one of its known keys has a value of another kind; all keys may be absent.
+/// if it is no object, or one of its known keys has a wrong value; all keys may be absent. `framing` may be `line` or
+/// `length`, whichever was offered.
 pub(super) fn about(reply: &ModuleReply) -> Result<Option<&Map<String, Value>>, Stop> {
     type Test<'a> = &'a dyn Fn(&Value) -> bool;
     let about = match reply.data().and_then(|data| data.get("ixt")) {

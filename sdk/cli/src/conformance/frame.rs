@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::wire::MAX_FRAME_BYTES;
 
-/// The field `protocol` of `init`: what the host offers. The features are always `starting` and `ready`. The default is
-/// version 1, 16 MiB, and the framing `line`.
+/// The field `protocol` of `init`: what the host offers. [`init`] adds the features `starting` and `ready`, which a
+/// check may replace. The default is version 1, 16 MiB, and the framing `line`.
 #[derive(Debug, Clone)]
 pub(super) struct Offer {
     /// The version of the protocol.

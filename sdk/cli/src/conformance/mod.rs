@@ -49,8 +49,8 @@ const CLEANUP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Checks the arguments, and makes the checks in a separate thread, one after the other. Prints each verdict as it
 /// comes. `Ok` if no check has failed. Failures: status 1 if one has; 2 if an argument or the configuration is wrong,
-/// or nothing says what to start; 3 if the manifest has mistakes or the module's command can't be started. A signal
-/// kills the module and ends the command with the signal's status.
+/// or nothing says what to start; 3 if the manifest has mistakes, the module's command can't be started, or a socket
+/// can't be made. A signal kills the module and ends the command with the signal's status.
 pub(crate) fn conformance(args: ConformanceArgs, json: bool) -> Result<()> {
     let wrong = |report: ixt_manifest::Report| Failure::module_report(report.to_ansi_string());
     let source = Source::read(&args.manifest).map_err(wrong)?;

@@ -17,8 +17,8 @@ use crate::lock::lock;
 
 /// The time between two looks whether a process has ended or connected.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(2);
-/// How long each of stdout and stderr is read at most after the process has ended: a process that has left the group
-/// may keep the pipe open.
+/// How long dropping a process waits at most for the end of stdout, and then of stderr: a process that has left the
+/// group may keep the pipe open. Lines that come later are still added.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many lines of output are kept, the last ones. They are shown with a failed check.
 const LOG_LINES: usize = 12;
@@ -29,7 +29,8 @@ const LOG_LINES: usize = 12;
 pub(super) struct OutputTail(Arc<Mutex<VecDeque<String>>>);
 
 impl OutputTail {
-    /// The lines so far, the oldest first, without line ends.
+    /// The lines so far, the oldest first, at most [`LOG_LINES`], without line ends and other white space at their
+    /// ends.
     pub(super) fn lines(&self) -> Vec<String> {
         lock(&self.0).iter().cloned().collect()
     }
@@ -118,7 +119,7 @@ impl ModuleProcess {
         Ok(Self { child, group, groups: groups.clone(), readers })
     }
 
-    /// Its exit status. `None` if it still runs. Does not wait.
+    /// Its exit status. `None` if it still runs. Does not wait. May be called again after the end.
     pub(super) fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }

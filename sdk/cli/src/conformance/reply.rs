@@ -7,7 +7,7 @@ use super::section::Section;
 use super::verdict::{Stop, failed};
 use super::wire::shown;
 
-/// A reply that keeps to the rules.
+/// A reply of the right shape.
 #[derive(Debug)]
 pub(super) struct ModuleReply {
     /// The id of the request that it answers. `None` if it has none, or `null`.
@@ -17,7 +17,8 @@ pub(super) struct ModuleReply {
 }
 
 impl ModuleReply {
-    /// Checks the shape of a frame, whose type has to be `success` or `error`. [`Stop::Failed`] if it breaks a rule.
+    /// Checks the shape of a frame, whose type has to be `success` or `error`. [`Stop::Failed`] if it breaks a rule. An
+    /// `error` needs a `code` and a `message`, which may be empty.
     pub(super) fn read(frame: Map<String, Value>) -> Result<Self, Stop> {
         let wrong = |expected: &str| Err(failed(Section::ModuleToHost, expected, show(&frame)));
         let is = |key: &str, test: fn(&Value) -> bool| frame.get(key).is_none_or(test);

@@ -28,7 +28,7 @@ impl VerdictPrinter {
     }
 
     /// Prints and counts the verdict of a check. `log` are the last lines that the module wrote to stdout and stderr;
-    /// they are shown if the check has failed.
+    /// they are shown if the check has failed. A [`Stop::CannotStart`] counts as skipped; `suite` passes none.
     pub(super) fn verdict(&mut self, check: &str, verdict: &Verdict, log: &[String]) -> Result<()> {
         match verdict {
             Ok(_) => self.ok += 1,

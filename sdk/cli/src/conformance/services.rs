@@ -29,8 +29,8 @@ pub(super) struct ServiceCall {
     pub(super) verdict: Verdict,
     /// Whether the reply was a success. `None` if the service was not called, or has failed the check.
     succeeded: Option<bool>,
-    /// The requests that the module made while it handled the call, as `SERVICE.METHOD`, in their order. A method may
-    /// be here several times.
+    /// The requests that the module made from its start until its reply to the call, as `SERVICE.METHOD`, in their
+    /// order. A method may be here several times. Empty if the service was not called.
     pub(super) service_requests: Vec<String>,
 }
 
@@ -44,7 +44,8 @@ impl ServiceCall {
         call
     }
 
-    /// Makes the check. Success and any error are right, except `UNKNOWN_TOPIC`; the code of an error is a note.
+    /// Makes the check. Success and any error are right, except `UNKNOWN_TOPIC`. The code of an error is a note, or
+    /// instead of it that the reply was late.
     fn check(&mut self, trial: &Trial<'_>) -> Verdict {
         if trial.subject.is_skipped(&self.topic) {
             return Err(skipped("--skip"));

@@ -233,7 +233,7 @@ impl ModuleSession {
     }
 
     /// Answers a request of the module with `UNIMPLEMENTED`, at once: this host has no services, also none of those
-    /// that each host of `ixt run` has. A request of the wrong shape is a failure.
+    /// that each host of `ixt run` has. A request of the wrong shape, or without an `id`, is a failure.
     fn service_request(&mut self, frame: &Map<String, Value>) -> Result<(), Stop> {
         let text = |key: &str| frame.get(key).and_then(Value::as_str);
         let id = frame.get("id").and_then(Value::as_u64);

@@ -35,7 +35,8 @@ pub(super) struct Subject {
 
 impl Subject {
     /// Starts a process, and waits until it has connected. Its output goes to `output`. [`Stop::Failed`] if it exits
-    /// first or does not connect within the timeout.
+    /// first or does not connect within the timeout, [`Stop::CannotStart`] if the socket can't be made or the program
+    /// can't be started.
     pub(super) fn start(&self, output: &OutputTail) -> Result<ModuleSession, Stop> {
         let no_socket = |error: io::Error| Stop::CannotStart(format!("can't make a socket for the module: {error}"));
         let dir = tempfile::Builder::new().prefix("ixt-").permissions(Permissions::from_mode(0o700)).tempdir();

@@ -71,7 +71,8 @@ pub(super) fn verdict(
 }
 
 /// Makes the selected checks, and prints each verdict as it comes, and a summary at the end. A failure with status 1 if
-/// a check has failed, or with status 3 if the module's command can't be started.
+/// a check has failed. A failure with status 3, at once and without a summary, if the module's command can't be started
+/// or a socket can't be made. If one of the first two checks fails, all others are reported as one that was skipped.
 pub(super) fn run(subject: &Subject, selection: &Selection, mut printer: VerdictPrinter) -> Result<()> {
     let Some(facts) = gather_facts(subject, &mut printer)? else {
         print(subject, &mut printer, "all others", Err(skipped("it has to start first")), &OutputTail::default())?;
@@ -115,8 +116,7 @@ fn gather_facts(subject: &Subject, printer: &mut VerdictPrinter) -> Result<Optio
     Ok(facts)
 }
 
-/// Prints a verdict. Prints nothing and fails if the command was interrupted, or if the module's command can't be
-/// started.
+/// Prints a verdict. Prints nothing and fails if the command was interrupted, or the verdict is [`Stop::CannotStart`].
 fn print(
     subject: &Subject,
     printer: &mut VerdictPrinter,

@@ -15,9 +15,10 @@ use serde_json::value::RawValue;
 use crate::failure::{Failure, Result};
 
 /// A connection on which a command was sent and on which the host's answer comes: any number of data, each a line of JSON, then the end or
-/// an error. One connection is for one command. All methods block, and wait for the answer without a limit.
+/// an error. One connection is for one command. All methods block. Those that read the answer wait for it without a limit.
 ///
-/// If the answer is an error, that is a failure with status 1; if the connection breaks, or the answer can't be read, the status is 3.
+/// If the answer is an error, that is a failure with status 1; if the connection breaks, or the answer can't be read, the status is 3. To
+/// [`ended`](Self::ended) a broken connection is the end of the host.
 pub(crate) struct ControlClient {
     /// The path of the socket, for errors.
     path: PathBuf,
@@ -25,8 +26,9 @@ pub(crate) struct ControlClient {
 }
 
 impl ControlClient {
-    /// Sends a command to the host at this path; `None`: at the default one. Does not wait for the answer. Fails with status 2 if no host
-    /// listens there, or if the host is another user's.
+    /// Sends a command to the host at this path; `None`: at the default one. Does not wait for the answer. Fails with status 2 if it can't
+    /// connect, such as when no host listens there, or if the host is another user's; with status 3 if the command can't be sent. If the
+    /// host closes the connection meanwhile, that is no failure here: its answer may say why.
     pub(crate) fn ask(path: Option<&Path>, command: &ControlCommand) -> Result<Self> {
         let path = path.map_or_else(default_path, Path::to_owned);
         let mut stream = UnixStream::connect(&path).map_err(|error| {

@@ -1,5 +1,5 @@
-//! `ixt kv`: reads, writes and backs up the keys and values of a running host's modules; and checks and repairs the data directory of a
-//! host that is not running.
+//! `ixt kv`: reads, writes, watches and backs up the keys and values of a running host's modules; and checks and repairs the data directory
+//! of a host that is not running.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -53,7 +53,9 @@ struct BackupAnswer {
     keys: u64,
 }
 
-/// `ixt kv`. `check` and `repair` read the data directory and ignore `socket`; the other commands talk to the host at `socket`.
+/// `ixt kv`. `check` and `repair` read the data directory and ignore `socket`; the other commands talk to the host at `socket`. `get` and
+/// `delete` fail with status 1 if there is no such key. `watch` goes on until a signal comes. It fails if the host ends, or if stdout is
+/// read so slowly that changes are lost.
 pub(crate) fn kv(args: &KvCommand, socket: Option<&Path>, json: bool) -> Result<()> {
     let bytes = |value: &str| decode_base64(value).map_err(Failure::module);
     match args {

@@ -14,7 +14,7 @@ use crate::output::{is_terminal, print, print_json};
 /// The number of lines that are printed if none of `-n`, `--trace` and `--since` is given.
 const DEFAULT_LINES: usize = 100;
 
-/// `ixt logs`. With `--follow` it goes on until the host ends or a signal comes.
+/// `ixt logs`. With `--follow` it goes on until a signal comes, or until the host ends, which is a failure with status 3.
 pub(crate) fn logs(args: &LogsArgs, socket: Option<&Path>, json: bool) -> Result<()> {
     let LogsArgs { follow, lines, module, level, trace, since } = args;
     let default = if trace.is_some() || since.is_some() { usize::MAX } else { DEFAULT_LINES };

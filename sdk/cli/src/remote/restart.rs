@@ -11,8 +11,8 @@ use crate::failure::{Failure, Result};
 use crate::output::{print_json, say};
 
 /// `ixt restart`: with `build` the host builds the module first. Notices go to stdout as JSON with `json`, otherwise to stderr. Returns
-/// when the new processes have taken over and the old ones have ended. If this process is ended before, the build ends, but a replacement
-/// that has begun goes on.
+/// when the new processes have taken over and the old ones have ended. Fails with status 1 if the module can't be replaced, such as when
+/// its build fails. If this process is ended before, the build ends, but a replacement that has begun goes on.
 pub(crate) fn restart(module: String, build: bool, socket: Option<&Path>, json: bool) -> Result<()> {
     let mut remote = ControlClient::ask(socket, &ControlCommand::Restart { module, build })?;
     while let Some(notice) = remote.next()? {

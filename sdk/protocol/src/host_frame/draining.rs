@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// read gets no `draining`, but `shutdown` alone. Has no id and no reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draining {
-    /// How many milliseconds the host waits for the replies before it sends `shutdown`.
+    /// How many milliseconds the host waits at most for the replies before it sends `shutdown`, which has a time of its own.
     pub grace_ms: u64,
 }
 

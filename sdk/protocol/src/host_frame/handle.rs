@@ -18,7 +18,7 @@ use crate::{Framing, InvalidJson, Priority, RawFrame, WirePayload, decode_base64
 pub struct Handle<'a> {
     /// The topic, the payload, and how urgent it is.
     pub message: HandleMessage<'a>,
-    /// Who has sent the message, when, and in which trace.
+    /// Who has sent the message, in which trace, and when the host made the frame.
     pub context: HandleContext<'a>,
 }
 
@@ -32,8 +32,9 @@ pub struct HandleMessage<'a> {
     pub payload: WirePayload<'a>,
     /// How urgent it is; [`Priority::Low`] if the frame names no priority.
     pub priority: Priority,
-    /// How many milliseconds are left for the request, counted from when the frame is sent. 0: the time is over. `None`: there is
-    /// no deadline. When the time is over, the host answers the caller with `DEADLINE_EXCEEDED` and ignores the module's reply.
+    /// How many milliseconds are left for the request, counted from when the host makes the frame and rounded up. 0: the time is
+    /// over. `None`: there is no deadline. When the time is over, the host answers the caller of a `handle` with
+    /// `DEADLINE_EXCEEDED`, and ignores what the module's reply says. The module must reply all the same.
     pub ttl_ms: Option<u64>,
 }
 
@@ -48,12 +49,12 @@ pub struct HandleContext<'a> {
     /// Who sends the message, as `name:version`: a module, or the host itself. Empty if the host does not say it.
     #[serde(borrow, default)]
     pub source_module: Cow<'a, str>,
-    /// When the host has written the frame, in seconds since 1970: not when the caller has called, or the event was published. 0 if
-    /// the host does not say it.
+    /// When the host made the frame, in seconds since 1970: not when the caller has called, or the event was published. 0 if the
+    /// host does not say it.
     #[serde(default)]
     pub timestamp: u64,
-    /// The header `traceparent` of W3C's Trace Context: the host's span of this request, which becomes the parent of the module's own
-    /// spans, and whether the trace is recorded. Empty if the host makes no spans.
+    /// The header `traceparent` of W3C's Trace Context: the host's span of this request, which becomes the parent of the module's
+    /// own spans, and whether the trace is recorded. Empty if the host makes no spans. It is not checked when the frame is read.
     #[serde(borrow, default)]
     pub traceparent: Cow<'a, str>,
 }

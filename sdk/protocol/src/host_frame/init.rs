@@ -8,10 +8,12 @@ use serde_json::value::RawValue;
 use crate::frame_reader::deserialize_object;
 
 /// `init`: the first frame of a connection. The module starts, and replies when it can take requests; the reply's `data` may have
-/// [`SdkInfo`](crate::SdkInfo) under `ixt`. A second `init` is answered with `FAILED_PRECONDITION`.
+/// [`SdkInfo`](crate::SdkInfo) under `ixt`. A second `init` is answered with `FAILED_PRECONDITION`, or with `UNAVAILABLE` if the
+/// module shuts down.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Init<'a> {
-    /// The module's configuration: a JSON object, whose keys the module checks. It may contain secrets.
+    /// The module's configuration: a JSON object, whose keys the module checks. It may contain secrets. Without a configuration it
+    /// is `{}`.
     #[serde(borrow, deserialize_with = "deserialize_object")]
     pub config: &'a RawValue,
     /// The name of the module's process: `name:version/instance-NNN`. Empty if the host does not say it; the module then uses the
@@ -19,7 +21,7 @@ pub struct Init<'a> {
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub module_id: Cow<'a, str>,
     /// The protocol's version, the limit of frames, and the framings and features that the host knows. `None` from a host without
-    /// any of this: the module then keeps the framing, uses no feature, and takes
+    /// any of this: the module then checks no version, keeps the framing, uses no feature, and takes
     /// [`DEFAULT_MAX_FRAME_BYTES`](crate::DEFAULT_MAX_FRAME_BYTES) as the limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<ProtocolOffer>,

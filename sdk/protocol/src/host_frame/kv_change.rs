@@ -8,8 +8,9 @@ use crate::attachment::{ATTACH_FROM_BYTES, Attachment};
 use crate::json_writer::{base64, key, number, text};
 use crate::{Framing, InvalidJson, WirePayload};
 
-/// `kv_change`: a key that the module watches was written, deleted, or has expired. Of several changes that the module has not read
-/// yet, the host may send only the last. Has no id and no reply; a module logs and skips one that it can't read.
+/// `kv_change`: a key that the module watches was written, deleted, or has expired. Of several changes of one key that the module
+/// has not read yet, the host may send only the last, and none if the key was created and deleted meanwhile. Has no id and no
+/// reply; a module logs and skips one that it can't read.
 ///
 /// ```
 /// use ixt_protocol::{Frame, Framing, HostFrame, KvChange};
@@ -26,11 +27,11 @@ pub struct KvChange<'a> {
     pub watch: u64,
     /// The key, which begins with the prefix of the watch.
     pub key: Cow<'a, str>,
-    /// The revision that the change has made: a number above 0, another one than before. Revisions may be compared for equality
-    /// only.
+    /// The revision that the change has made, be it a write, a deletion or an expiry: a number above 0, another one than before.
+    /// Revisions may be compared for equality only.
     pub revision: u64,
-    /// The new value, or `None` if the key was deleted or its time to live is over. In [`Framing::Length`], 256 bytes or more are
-    /// written as an attachment.
+    /// The new value, or `None` if the key was deleted or its time to live is over. An empty value is `Some`. In
+    /// [`Framing::Length`], 256 bytes or more are written as an attachment.
     pub value: Option<Cow<'a, [u8]>>,
 }
 
@@ -43,7 +44,8 @@ pub(super) struct KvChangeFields<'a> {
     revision: u64,
     /// Absent if the value is attached, or if the key was deleted.
     value: Option<WirePayload<'a>>,
-    /// If true, `value` and the attachment are ignored. If false or absent, one of the two must be there.
+    /// If true, `value` and the attachment are ignored, but a `value` that is not base64 is an error. If false or absent, one of
+    /// the two must be there.
     deleted: Option<bool>,
 }
 

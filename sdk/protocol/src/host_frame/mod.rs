@@ -38,18 +38,20 @@ pub enum HostFrame<'a> {
     Init(Init<'a>),
     /// `handle`: a request to one of the module's services. Its reply goes back to the caller.
     Handle(Handle<'a>),
-    /// `event`: an event that the module subscribes to. A `success` says that the module has handled it; its `data` is ignored. The
-    /// publisher does not see the reply.
+    /// `event`: an event that the module subscribes to. A `success` says that the module has handled it; its `data` is ignored.
+    /// After an `error` the host does not send the event again; only a durable one that is refused with `UNAVAILABLE`, retryable,
+    /// by a module that shuts down is sent again. The publisher does not see the reply.
     Event(Handle<'a>),
-    /// `service_response`: the response to a service request of the module, with that request's id: its `data`, or an error.
+    /// `service_response`: the response to a service request of the module, with that request's id, or without one if the request
+    /// has none: its `data`, or an error.
     ServiceResponse(Result<Object<'a>, ErrorBody<'a>>),
-    /// `health_check`: asks whether the module works, at an interval. The `data` of a `success` has the answer; an `error` counts
-    /// as not healthy.
+    /// `health_check`: asks whether the module works, at an interval. The `data` of a `success` has the answer, `healthy`, a
+    /// boolean; an `error`, or no such boolean, counts as not healthy.
     HealthCheck,
     /// `shutdown`: asks the module to finish its requests and to exit.
     Shutdown(Shutdown),
-    /// `cancel`: the caller of the request with this id no longer waits. The module must answer that request all the same, by
-    /// `CANCELLED` or otherwise. Not sent to a module that uses no ids.
+    /// `cancel`: the caller of the request with this id no longer waits, because it gave up or the time is over. The module must
+    /// answer that request all the same, by `CANCELLED` or otherwise. Not sent to a module that uses no ids.
     Cancel,
     /// `kv_change`: a key that the module watches has changed. Has no id.
     KvChange(KvChange<'a>),
@@ -65,7 +67,9 @@ impl<'a> HostFrame<'a> {
     /// # Errors
     ///
     /// If it is not a frame of a host, or if its fields are wrong. The variant of [`Unreadable`] decides how a module answers. A
-    /// value of a `kv_change` is never in the error, since the module logs it.
+    /// value of a `kv_change` is never in the error, since the module logs it. Where a type of frame can't have an attachment, one
+    /// is ignored. Bytes without the field `attachment`, or the field without bytes, are an error, except in a `health_check` or a
+    /// `cancel`.
     pub fn read(frame: impl Into<RawFrame<'a>>) -> Result<Frame<Self>, Unreadable> {
         let mut frame = frame.into();
         Self::read_quickly(&mut frame).map_or_else(|| Self::read_by_serde(frame), Ok)
@@ -145,7 +149,7 @@ impl<'a> HostFrame<'a> {
 impl Frame<HostFrame<'_>> {
     /// Appends the frame in this framing. Returns its size in bytes, without the line's end or the first length. The caller
     /// compares it with the limit of the connection: a frame over the limit must not be sent, and the caller removes it from
-    /// `output` again.
+    /// `output` again. No limit is checked here.
     pub fn write(&self, framing: Framing, output: &mut Vec<u8>) -> usize {
         let attachment = match &self.body {
             HostFrame::Handle(handle) | HostFrame::Event(handle) => handle.attachment(framing),

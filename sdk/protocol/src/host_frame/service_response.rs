@@ -15,7 +15,8 @@ use crate::quick_json::QuickReader;
 use crate::{ErrorBody, Framing, InvalidJson, Object, RawFrame};
 
 /// A `service_response` on the wire. If `success` is true, `data` is there, unless an attachment is its only value, and the other
-/// fields are ignored. Otherwise those of [`ErrorBody`] are there, `code` at least.
+/// fields have no effect; one of a wrong type is an error all the same. Otherwise those of [`ErrorBody`] are there, `code` at
+/// least.
 #[derive(Deserialize)]
 pub(super) struct ServiceResponseFields<'a> {
     success: bool,

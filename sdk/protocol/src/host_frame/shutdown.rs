@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// `shutdown`: asks the module to refuse new requests, to finish those that it has, to reply to this frame, and to exit. The only
-/// request that a module accepts before it has replied to `init`.
+/// `shutdown`: asks the module to refuse new requests, to finish those that it has, to reply to this frame, and to exit. Besides
+/// `init` it is the only request that a module accepts before it has replied to `init`. A module of `ixt-sdk` answers a second
+/// `shutdown` with `UNAVAILABLE`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shutdown {
     /// How many milliseconds the module has to reply. After that, or if the module does not exit soon after its reply, the host

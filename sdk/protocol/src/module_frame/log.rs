@@ -9,13 +9,13 @@ use crate::MAX_TRACE_ID_BYTES;
 use crate::frame_reader::deserialize_optional_object;
 use crate::text_limits::shortened;
 
-/// `log`: a line for the host's log. Sent only to a host that offers the feature `log`, at any time after `init` has come; without
-/// the feature the SDK writes its lines to stderr. Has no id and no reply.
+/// `log`: a line for the host's log. Sent only to a host that offers the feature `log`, at any time after `init` has come; before
+/// that, and without the feature, the SDK writes its lines to stderr. Has no id and no reply.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LogFrame<'a> {
     /// How important the line is.
     pub level: LogLevel,
-    /// What happened, for people. May be empty. The host's log keeps 64 KiB of it, and says how long it was.
+    /// What happened, for people. May be empty. The host's log keeps 64 KiB of a longer one, and says how long it was.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub message: Cow<'a, str>,
     /// More about it, for programs: a JSON object. The host leaves it out of its log if it is longer than 64 KiB, and says so in
@@ -41,8 +41,8 @@ impl LogFrame<'_> {
     }
 }
 
-/// How important a log line is: the levels of the crates `log` and `tracing`. On the wire a level is its name in lower case; a frame
-/// with another name can't be read. [`LogLevel::Error`] is the greatest.
+/// How important a log line is: the levels of the crates `log` and `tracing`. On the wire a level is its name in lower case; a
+/// frame with another name can't be read. [`LogLevel::Error`] is the greatest; in those crates it is the least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {

@@ -1,6 +1,7 @@
-//! The frames that a module sends. Each type of frame with fields has a file here, with its fields, its reader, its examples, and its
-//! writer, unless its fields are an object or an error alone, which `object` and `json_writer` write; `cancel` has no fields. This file chooses by the type, and between the quick reader and serde. `sdk_info` is not a
-//! frame, but a part of the reply to `init`. What a host does with each frame is in `connection/incoming.rs` of the host.
+//! The frames that a module sends. Each type of frame with fields has a file here, with its fields, its reader, its examples, and
+//! its writer, unless its fields are an object or an error alone, which `object` and `json_writer` write; `cancel` has no fields.
+//! This file chooses by the type, and between the quick reader and serde. `sdk_info` is not a frame, but a part of the reply to
+//! `init`. What a host does with each frame is in `connection/incoming.rs` of the host.
 //!
 //! To add a type, see "Add a frame type" in CONTRIBUTING.md.
 
@@ -37,15 +38,17 @@ pub enum ModuleFrame<'a> {
     /// `success`: the module has done what the host's request asks for.
     Success {
         /// The result. To a `handle` it is the response that the module's manifest declares, or any object if it declares none; to
-        /// an `event` and a `shutdown` the host ignores it; to `init` and `health_check` see PROTOCOL.md, "Host to module".
+        /// an `event` and a `shutdown` the host ignores it. To `init` it may have [`SdkInfo`] under `ixt`. To `health_check` it has
+        /// `healthy`, a boolean, and may have `ready`, a boolean that is `true` if absent.
         data: Object<'a>,
     },
-    /// `error`: the module could not do what the host's request asks for.
+    /// `error`: the module could not do what the host's request asks for. As the reply to `init` it fails the start.
     Error(ErrorBody<'a>),
     /// `service_request`: calls a method of one of the host's services.
     ServiceRequest(ServiceRequest<'a>),
     /// `cancel`: the module no longer waits for the response to its service request with this id. The host then sends none, but one
-    /// may be on its way already. A `cancel` without an id, or with that of no request that waits, does nothing.
+    /// may be on its way already. The host also cancels the call of another module that the request asked for; what it does in the
+    /// store may still be done. A `cancel` without an id, or with that of no request that waits, does nothing.
     Cancel,
     /// `log`: a line for the host's log. Has no id.
     Log(LogFrame<'a>),
@@ -61,7 +64,9 @@ impl<'a> ModuleFrame<'a> {
     /// # Errors
     ///
     /// If it is not a frame of a module, or if its fields are wrong. The variant of [`Unreadable`] decides how a host answers. A
-    /// message that is too long is no error: it is cut.
+    /// `message` or a `trace_id` of a `log` that is too long is no error: see [`MAX_MESSAGE_BYTES`](crate::MAX_MESSAGE_BYTES) and
+    /// [`MAX_TRACE_ID_BYTES`](crate::MAX_TRACE_ID_BYTES). Where a type of frame can't have an attachment, one is ignored. Bytes
+    /// without the field `attachment`, or the field without bytes, are an error, except in a `cancel`.
     pub fn read(frame: impl Into<RawFrame<'a>>) -> Result<Frame<Self>, Unreadable> {
         let mut frame = frame.into();
         Self::read_quickly(&mut frame).map_or_else(|| Self::read_by_serde(frame), Ok)
@@ -152,7 +157,7 @@ impl<'a> ModuleFrame<'a> {
 impl Frame<ModuleFrame<'_>> {
     /// Appends the frame in this framing. Returns its size in bytes, without the line's end or the first length. The caller
     /// compares it with the limit of the connection: a frame over the limit must not be sent, and the caller removes it from
-    /// `output` again.
+    /// `output` again. No limit is checked here.
     pub fn write(&self, framing: Framing, output: &mut Vec<u8>) -> usize {
         let (bytes, attachment) = self.write_before_attachment(framing, output);
         output.extend_from_slice(attachment.unwrap_or_default());

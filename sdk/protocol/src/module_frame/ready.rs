@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 /// `false`. Sent only to a host that offers the feature `ready`, at any time after `init` has come. Has no id and no reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
-    /// `false`: the host sends the module no new calls and events for now, and does not end it. The module still answers those that
-    /// it has, health checks and `shutdown`.
+    /// `true`: it takes them, unless its last health report says `false`. `false`: the host sends the module no new calls and
+    /// events for now, and does not end it. What already waits in the host's queue for a module without ids is still sent. The
+    /// module still answers those that it has, health checks and `shutdown`.
     pub ready: bool,
 }
 

@@ -16,13 +16,15 @@ use crate::text_limits::{at_most, required_at_most};
 use crate::{Framing, InvalidJson, MAX_NAME_BYTES, MAX_TRACE_ID_BYTES, Object, RawFrame};
 
 /// `service_request`: a module's request to one of the host's services. The frame's id is the module's own number; no other service
-/// request that waits may have it. Without an id, the response has none either, and the request can't be cancelled.
+/// request that waits may have it. The host answers a request whose id still waits, and one beyond 16,384 that wait, with
+/// `RESOURCE_EXHAUSTED`. Without an id, the response has none either, and the request can't be cancelled.
 #[derive(Debug, Clone)]
 pub struct ServiceRequest<'a> {
     /// The host's service, such as `message_bus` or `kv_store`: 1 to 256 bytes. The host answers one that it does not have with
     /// `UNIMPLEMENTED`.
     pub service: Cow<'a, str>,
-    /// The service's method, such as `send`: 1 to 256 bytes.
+    /// The service's method, such as `send`: 1 to 256 bytes. The host answers one that the service does not have with
+    /// `UNIMPLEMENTED`.
     pub method: Cow<'a, str>,
     /// The parameters of the method. The host answers wrong ones with `INVALID_INPUT`.
     pub params: Object<'a>,

@@ -11,8 +11,9 @@ use crate::{MAX_EXTEND_MS, MAX_MESSAGE_BYTES};
 /// `starting`; after the reply to `init` the host logs and ignores it. Has no id and no reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartingFrame<'a> {
-    /// What the module is doing, for people. The host logs it if it differs from the one before, at most 10 within 10 seconds. May
-    /// be empty; the host then keeps the message before. Cut after 64 KiB when the frame is read.
+    /// What the module is doing, for people. The host logs it if it differs from the one before, at most 10 within 10 seconds; of
+    /// several that it reads together, it logs the last. May be empty; the host then keeps the message before. Cut after 64 KiB
+    /// when the frame is read.
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     pub message: Cow<'a, str>,
     /// For how many more milliseconds the host waits for the reply to `init`, counted from when it reads this frame: 0 to

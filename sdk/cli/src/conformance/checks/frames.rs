@@ -126,7 +126,8 @@ pub(super) fn garbage(trial: &Trial<'_>) -> Verdict {
     Ok(None)
 }
 
-/// A frame of 13 MiB, below the limit of 16 MiB, is handled.
+/// A frame of 13 MiB, below the limit of 16 MiB, is answered, with success or any error. An echo replies with its
+/// payload.
 pub(super) fn large(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     // In base64 it has 13.3 MiB, which leaves room for the rest of an echo's reply below the limit of 16 MiB.
     let payload: Vec<u8> = (0..10 * 1024 * 1024_u32).map(|n| n.to_le_bytes()[usize::from(n % 3 == 0)]).collect();

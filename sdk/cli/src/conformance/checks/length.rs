@@ -14,8 +14,8 @@ use crate::conformance::verdict::{Stop, Verdict, failed, skipped};
 use crate::conformance::wire::{Framing, Incoming};
 
 /// The host sends the first frame, and may choose its framing: a module has to answer an `init` in the framing
-/// `length`. If the manifest does not ask for `length`, the check is skipped unless the module answers in it: a host
-/// starts with `length` only if the manifest asks for it.
+/// `length`. If the manifest does not ask for `length`, the check is skipped unless the module answers in it, and then
+/// that has to be a success: a host starts with `length` only if the manifest asks for it.
 pub(super) fn from_the_start(trial: &Trial<'_>) -> Verdict {
     let mut session = trial.start()?;
     session.wire.framing = Framing::Length;

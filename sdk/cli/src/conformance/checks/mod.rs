@@ -1,5 +1,6 @@
-//! The checks, one function each. A check starts the processes that it needs, and depends only on the module and the
-//! facts about it. So its verdict is the same whichever other checks are made, and in whichever order.
+//! The checks, one function each. A check starts the processes that it needs. It depends only on the module, the facts
+//! about it, and the calls of its services, which `suite` makes before if the check needs them. So its verdict is the
+//! same whichever other checks are made, and in whichever order.
 
 mod frames;
 mod length;

@@ -8,8 +8,8 @@ use crate::conformance::services::{PayloadTarget, ServiceCall, UNKNOWN_TOPIC};
 use crate::conformance::trial::Trial;
 use crate::conformance::verdict::{Verdict, failed, skipped};
 
-/// Reports which requests the module has made while its services were called. Their shape was checked then, so this
-/// check can't fail; it is skipped if there were none.
+/// Reports which requests the module has made, from its start until its reply, in the processes in which its services
+/// were called. Their shape was checked then, so this check can't fail; it is skipped if there were none.
 pub(super) fn service_requests(calls: &[ServiceCall]) -> Verdict {
     let mut names: Vec<_> = calls.iter().flat_map(|call| call.service_requests.clone()).collect();
     if names.is_empty() {
@@ -155,7 +155,7 @@ pub(super) fn cancel(trial: &Trial<'_>) -> Verdict {
     Ok(None)
 }
 
-/// Priorities from 1 to 4, a `ttl_ms` or none, and a request without a priority are all understood alike. All deadlines
+/// The priorities 1 to 4, a `ttl_ms` or none, and a request without a priority are all understood alike. All deadlines
 /// are too long to expire.
 pub(super) fn urgency(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let topic = target.topic();
@@ -175,7 +175,7 @@ pub(super) fn urgency(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     Ok(None)
 }
 
-/// A payload may have any bytes. An echo replies with them.
+/// A payload may have any bytes. An echo replies with them; from another target any reply is right.
 pub(super) fn all_bytes(trial: &Trial<'_>, target: &PayloadTarget) -> Verdict {
     let payload: Vec<u8> = (0..=255).collect();
     let topic = target.topic();
