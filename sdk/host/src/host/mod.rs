@@ -107,7 +107,7 @@ impl Drop for RunningHost {
 pub struct Host(Arc<RunningHost>);
 
 impl Host {
-    /// Returns a builder for a host, which has no modules yet.
+    /// Returns a builder for a host, which has no modules yet. Starts nothing.
     #[must_use]
     pub fn builder(settings: Settings) -> HostBuilder {
         let logs = Logs::default();
@@ -183,7 +183,8 @@ impl Host {
         &self.0.supervisor.backends.memory
     }
 
-    /// The key-value store. Each module's keys are in the namespace with its name.
+    /// The key-value store. Each module's keys are in the namespace with its name. Any namespace may be used here; the
+    /// quotas hold all the same.
     #[must_use]
     pub fn kv(&self) -> &Arc<dyn KvStore> {
         &self.0.supervisor.backends.kv
@@ -219,11 +220,11 @@ impl Host {
 
     /// Shuts down all modules, each before those whose services it requires. Each finishes its requests within the
     /// graces of [`Settings`], and is killed if it does not. When this returns, no process is left, the bus and the
-    /// store are closed, and waiting spans were sent; for closing and for the spans it waits 5 s at most. Other handles
-    /// of the host can't start a module again.
+    /// store are closed, and waiting spans were sent; it waits up to 5 s for the bus and the store, and then up to 5 s
+    /// for the spans. Other handles of the host can't start a module again.
     ///
-    /// Returns a sentence for each process that had failed or did not end as it should. Empty if all went well. If the
-    /// future is dropped, this handle is: unless there are others, all processes are killed.
+    /// Returns a sentence for each process that had failed, and then for each that did not end as it should. Empty if
+    /// all went well. If the future is dropped, this handle is: unless there are others, all processes are killed.
     pub async fn shutdown(self) -> Vec<String> {
         let complaints = self.0.stop().await;
         let Backends { bus, kv, .. } = &self.0.supervisor.backends;
@@ -233,7 +234,8 @@ impl Host {
         complaints
     }
 
-    /// The module with this name. The error is `NOT_FOUND`, and names the most similar module.
+    /// The module with this name. The error is `NOT_FOUND`, and names the most similar module, or all if none is
+    /// similar.
     pub(crate) fn find(&self, module: &str) -> Result<&Arc<ModuleRouter>, CallError> {
         let modules = &self.0.supervisor.modules;
         let found = modules.iter().find(|router| router.name() == module);

@@ -35,7 +35,9 @@ impl ProcessOutput {
         &self.instance
     }
 
-    /// The last lines of stderr and the last errors of the module's log, together at most 20, oldest first.
+    /// The last lines of stderr and the last errors of the module's log, together at most 20, oldest first. One over 2
+    /// KiB is cut, and ends with its length. Those of stderr have no line ends; an error of the log may have some
+    /// within it.
     pub(crate) fn tail(&self) -> Vec<String> {
         lock(&self.tail).iter().cloned().collect()
     }
