@@ -1,5 +1,5 @@
-//! The host's log lines about calls and events: one for each that failed, at most 100 a second for a module; or one for
-//! each call and event, with [`Settings::log_calls`](crate::Settings::log_calls).
+//! The host's log lines about calls and events: one for each that failed, at most 100 in each window of a second for a
+//! module; or one for each call and event, with [`Settings::log_calls`](crate::Settings::log_calls).
 //!
 //! A line has the topic, the caller, how the call ended, how long it took, the error, and the trace id. It has no
 //! payloads; the message of an error is as its sender wrote it, up to 1 KiB, except for `INVALID_INPUT`. Events that

@@ -4,8 +4,8 @@
 //! `RESOURCE_EXHAUSTED`), which has to arrive within 10 s (otherwise `DEADLINE_EXCEEDED`). What comes after that line is ignored. The
 //! host replies with lines of JSON, each a [`ControlReply`], of which the last is `done` or `error`, and closes the connection. (After a
 //! request to stop the host it only closes it.) A client that closes its connection cancels its request, except for a restart or a stop
-//! that has begun, and for a write to the store, which may still be made. When too many are connected, a connection is closed without a
-//! last line: see [`connection_limit`](crate::connection_limit).
+//! that has begun, and for a write to the store, which may still be made. One that has only closed its sending side still gets the
+//! replies. When too many are connected, a connection is closed without a last line: see [`connection_limit`](crate::connection_limit).
 //!
 //! Only processes of the user who runs the host are served; the connections of others are closed without a reply. A process that descends
 //! from a module of this host may do what that module may do over its own socket; all else that it asks for is `PERMISSION_DENIED`. So is

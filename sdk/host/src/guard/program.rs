@@ -1,5 +1,5 @@
-//! The guard as a function, for a program that [`Settings::guard`](crate::Settings::guard) names. `script.sh` does the
-//! same without such a program; its pauses are in the script.
+//! The guard as a function, for a program that [`Settings::guard`](crate::Settings::guard) names. `script.sh` does the same without
+//! such a program, with the exceptions in `mod.rs`.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

@@ -138,9 +138,10 @@ impl HostBuilder {
         self
     }
 
-    /// Exports OpenTelemetry spans: one for each call that a module handles, and one for each event that it takes. A span
-    /// is a child of that of the request during which the call or event was made, so that a call through several modules
-    /// is one trace. The exporter is called from a task and should not block.
+    /// Exports OpenTelemetry spans: one for each call that a module handles, and one for each event that it takes. A
+    /// span is a child of that of the request during which the call or event was made, so that a call through several
+    /// modules is one trace. The exporter is called from a task and should not block. A later call replaces the
+    /// exporter.
     ///
     /// # Panics
     ///

@@ -16,7 +16,7 @@ use crate::services::new_trace_id;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CallOptions {
     /// How urgent the call is. The queue of a process that handles one request at a time, and that of the SDK, hand out
-    /// the most urgent request first.
+    /// the most urgent request first, except that every eighth is the oldest one.
     pub priority: Priority,
     /// How long the caller waits: afterwards the call fails with `DEADLINE_EXCEEDED`. `None`: as long as the `ttl_ms`
     /// of the service in the manifest, or without a limit if it sets none. Zero fails at once. A time that the clock
@@ -30,7 +30,7 @@ impl Host {
     /// as the module sent it; [`Object::read`] parses it. For the called module, the caller is `ixt-host` with its
     /// version.
     ///
-    /// A call waits in the host while the module is starting or restarting.
+    /// A call waits in the host while the module is starting or restarting. Any topic may be called.
     ///
     /// # Errors
     ///

@@ -137,8 +137,8 @@ impl Host {
     }
 
     /// The modules, in the order in which they were added. Each is as in its newest release of which a process has been
-    /// ready (before any has been, as in the one that is being started), so that a module that was reloaded has its new
-    /// manifest here.
+    /// ready, so that a module that was reloaded has its new manifest here. If none of its processes was ready when it
+    /// was started or reloaded, it is as in the release that is being started.
     pub fn modules(&self) -> impl Iterator<Item = Arc<Module>> {
         self.0.supervisor.modules.iter().map(|router| Arc::clone(router.release().module()))
     }

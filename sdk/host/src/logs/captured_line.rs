@@ -225,7 +225,7 @@ fn message_of(behind: &str) -> &str {
     ["- ", "| ", ": ", "-- "].iter().find_map(|mark| message.strip_prefix(mark)).unwrap_or(message).trim_start()
 }
 
-/// Whether a word is a date, a time or a time zone, perhaps in brackets or quotes.
+/// Whether a word is a date or a time, perhaps with a time zone, and perhaps in brackets or quotes.
 fn is_time(word: &str) -> bool {
     let time = ["time=", "ts="].iter().find_map(|key| word.strip_prefix(key)).unwrap_or(word);
     let time = time.trim_start_matches(['[', '"']);

@@ -77,8 +77,8 @@ pub struct Record {
     /// records may come between them. `None`: a whole line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
-    /// A JSON object with more facts. `None` if there are none, or if those of a module were over 64 KiB. A record in
-    /// place of dropped lines has their number as `missed`.
+    /// A JSON object with more facts, as text that may have line ends. `None` if there are none, or if those of a module were over
+    /// 64 KiB. A record in place of dropped lines has their number as `missed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fields: Option<Box<RawValue>>,
 }

@@ -51,9 +51,9 @@ impl ProcessOutput {
         tail.push_back(shortened(line, TAIL_LINE_BYTES).into_owned());
     }
 
-    /// Logs all lines of stdout or stderr until its end, or until it can't be read. If a reader of the log is behind,
-    /// this waits before each line, for up to a second; the pipe fills up meanwhile, so that the process waits too. The
-    /// later pieces of a long line have the level of the first one.
+    /// Logs all lines of stdout or stderr until its end, or until it can't be read. If a follower of all lines is
+    /// behind, this waits before the next line, for up to a second (see [`Logs::room`]); the pipe fills up meanwhile,
+    /// so that the process waits too. The later pieces of a long line have the level of the first one.
     pub(crate) async fn pump(self: Arc<Self>, source: impl AsyncRead + Unpin, origin: Origin) {
         let mut pieces = LineReader::new(source);
         let mut level = LogLevel::Info;
