@@ -23,8 +23,8 @@ use crate::host::Host;
 const LINES_BYTES: usize = 64 * 1024 * 1024;
 
 /// A listening control socket, from [`Claim::listen`](crate::control::Claim::listen). The socket is removed when this
-/// is dropped, unless a service manager has handed it over or another file is at its path by then. Requests are served
-/// only while [`serve`](Self::serve) is polled.
+/// is dropped, unless a service manager has handed it over or another file is at its path by then. Connections are
+/// accepted only while [`serve`](Self::serve) is polled; until then clients wait.
 #[derive(Debug)]
 pub struct Control {
     /// The path of the socket, as it was given or handed over.

@@ -84,8 +84,8 @@ impl std::error::Error for HostError {
     }
 }
 
-/// Collects the parts of a host, and starts it. From [`Host::builder`]. Nothing is started, opened or registered before
-/// [`start`](Self::start).
+/// Collects the parts of a host, and starts it. From [`Host::builder`]. No module is started, no store is opened and no
+/// topic is registered before [`start`](Self::start).
 pub struct HostBuilder {
     settings: Settings,
     modules: Vec<Deployment>,

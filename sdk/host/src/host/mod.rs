@@ -158,7 +158,8 @@ impl Host {
         self.0.started
     }
 
-    /// The current status of all modules, in the order in which they were added. Does not wait for a health check.
+    /// The current status of all modules, in the order in which they were added. Does not wait for a health check. Its
+    /// parts are read one after the other, not at one moment.
     #[must_use]
     pub fn status(&self) -> Vec<ModuleStatus> {
         self.0.supervisor.modules.iter().map(|module| module.status()).collect()
@@ -221,7 +222,7 @@ impl Host {
     /// Shuts down all modules, each before those whose services it requires. Each finishes its requests within the
     /// graces of [`Settings`], and is killed if it does not. When this returns, no process is left, the bus and the
     /// store are closed, and waiting spans were sent; it waits up to 5 s for the bus and the store, and then up to 5 s
-    /// for the spans. Other handles of the host can't start a module again.
+    /// for the spans, and gives up what takes longer. Other handles of the host can't start a module again.
     ///
     /// Returns a sentence for each process that had failed, and then for each that did not end as it should. Empty if
     /// all went well. If the future is dropped, this handle is: unless there are others, all processes are killed.

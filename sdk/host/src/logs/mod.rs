@@ -59,7 +59,7 @@ pub struct Record {
     /// When the host received the line. A record in place of dropped lines has the time of the next line that was kept.
     #[serde(with = "format::rfc3339")]
     pub time: SystemTime,
-    /// The level.
+    /// The level. Of a captured line it is the one that was found in it, otherwise info.
     pub level: LogLevel,
     /// What the line is from or about: a process (`name:version/instance-NNN`), a module (`name` or `name:version`), or
     /// `host`.
