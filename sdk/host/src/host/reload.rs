@@ -24,7 +24,8 @@ impl Host {
     ///
     /// `NOT_FOUND` if there is no such module; `UNAVAILABLE`, not retryable, if a new process did not become ready, the
     /// module or the host was stopped meanwhile, or the bus can't be reached. The message says what runs now: an old
-    /// process that was ready goes on, or is started again.
+    /// process that was ready goes on, or is started again. Those that were replaced before stay replaced, and no
+    /// further one is.
     pub async fn restart(&self, module: &str) -> Result<(), CallError> {
         let router = self.find(module)?;
         let permit = RestartPermit::of(router).await;
