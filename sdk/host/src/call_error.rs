@@ -12,10 +12,10 @@ use crate::bus::CallResult;
 #[derive(Debug, Clone, PartialEq)]
 pub struct ErrorReply {
     /// What kind of failure it is: one of [`ixt_protocol::code`], or one that the service's manifest declares. A module
-    /// may also send any other text of at most 256 bytes.
+    /// may also send any other text of 1 to 256 bytes.
     pub code: String,
-    /// What went wrong, for people: at most 64 KiB if the module wrote it. It may contain any character; `Display`
-    /// escapes control characters.
+    /// What went wrong, for people: at most 64 KiB if the module wrote it. It may contain any character. `Display`
+    /// writes `CODE: message` in one line, with line ends and control characters escaped.
     pub message: String,
     /// Details in the form that the service declares for this code, which the host does not check; `null` if there are
     /// none.

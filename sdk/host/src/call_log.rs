@@ -1,9 +1,10 @@
-//! The host's log lines about calls and events: one for each that failed, at most 100 a second for a module; or one for
-//! each call and event, with [`Settings::log_calls`](crate::Settings::log_calls).
+//! The host's log lines about calls and events: one for each that failed, at most 100 in each window of a second for a
+//! module; or one for each call and event, with [`Settings::log_calls`](crate::Settings::log_calls).
 //!
 //! A line has the topic, the caller, how the call ended, how long it took, the error, and the trace id. It has no
-//! payloads; the message of an error is as its sender wrote it, except for `INVALID_INPUT`. Events that are dropped in
-//! the queue, and attempts that are followed by another one, are logged by [`module_router`](crate::module_router).
+//! payloads; the message of an error is as its sender wrote it, up to 1 KiB, except for `INVALID_INPUT`. Events that
+//! are dropped in the queue, and attempts that are followed by another one, are logged by
+//! [`module_router`](crate::module_router).
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -51,7 +52,7 @@ pub(crate) enum CallOutcome {
 pub(crate) struct CallRecord<'a> {
     /// The process or module that the line is about, and whose limit counts: the process that the call was given to
     /// (`name:version/instance-NNN`), or the module that should have handled it (`name:version`). For a call that is
-    /// not allowed, or whose topic no module provides, it is the caller.
+    /// not allowed, or whose topic no module provides, it is the caller, or `host` for the host itself.
     pub(crate) module: &'a str,
     /// The topic; the line shows at most [`MAX_NAME_BYTES`] of it.
     pub(crate) topic: &'a str,
@@ -60,8 +61,8 @@ pub(crate) struct CallRecord<'a> {
     pub(crate) caller: &'a str,
     /// The trace of the call; the line has the same.
     pub(crate) trace_id: &'a str,
-    /// When the call was admitted or parked; for a call that was tried again, when its first attempt was made. The line
-    /// has the time since then.
+    /// When the attempt that the line is about was admitted, parked or refused; for an idempotent call that is lost for
+    /// good, when its first attempt was made. The line has the time since then.
     pub(crate) started: Instant,
 }
 
@@ -72,7 +73,8 @@ impl<'a> CallRecord<'a> {
         Self { module: cause.instance(), topic: topic.name(), kind: *kind, caller: source, trace_id, started }
     }
 
-    /// A call that no process has: it was refused, or its last attempt was lost. The line is about the module.
+    /// A call that no process has: it was refused, its time was over or its caller gave up before a process got it, or
+    /// its last attempt was lost. The line is about the module.
     pub(crate) fn to_module(
         module: &'a str,
         topic: &'a ModuleTopic,

@@ -14,8 +14,8 @@ use tokio::sync::SetOnce;
 
 use crate::lock::lock;
 
-/// How long a client has to send a request, and then to read the response: 10 s. The code that serves the connection
-/// enforces it. A response in many lines, such as a list of keys or a followed log, has no such limit.
+/// How long a client has to send a request, and then to read the response: 10 s. The code that serves the connection enforces it. A
+/// response in many lines, such as a list of keys or a followed log, has no such limit, except for its last line.
 pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most connections at one place, even if the host may have more files open.
@@ -79,8 +79,9 @@ impl ConnectionPermit {
         done
     }
 
-    /// Runs `step`, which waits for the client, for example until it has read a part of the response. To be called
-    /// within [`while_working`](Self::while_working): until `step` is done, the connection may be closed to make room.
+    /// Runs `step`, which waits for the client, for example until it has read a part of the response. To be called within
+    /// [`while_working`](Self::while_working): until `step` is done, the connection may be closed to make room. If the future is dropped
+    /// before, that stays so.
     pub async fn while_sending<T>(&self, step: impl Future<Output = T>) -> T {
         self.client.is_served.store(false, Ordering::Relaxed);
         let done = step.await;

@@ -225,7 +225,8 @@ fn signal_orphans(signal: Signal) {
     }
 }
 
-/// Ends the descendants that are left, with SIGTERM and, after `grace`, SIGKILL. Returns at once if none is left.
+/// Ends the descendants that are left, with SIGTERM and, after `grace`, SIGKILL. Returns at once if none is left, and
+/// does not wait after SIGKILL.
 pub(crate) async fn end(descendants: &mut Descendants, grace: Duration) {
     if !descendants.any_left() {
         return;

@@ -79,8 +79,9 @@ impl ValueChecker<'_> {
         }
     }
 
-    /// Checks an object against its fields: required ones must be there, and others must not. `null` counts as missing
-    /// for a field that is not required. `tag` is the key of a union's case, which is no field.
+    /// Checks an object against its fields: each required one must be there, and each key must be that of a field.
+    /// `null` counts as missing for a field that is not required. `tag` is the key of a union's case, which is no
+    /// field.
     fn check_object(&self, value: &Value, fields: &[Field], tag: Option<&str>) -> Result<(), String> {
         let object = value.as_object().ok_or("a JSON object")?;
         for (key, value) in object.iter().filter(|(key, _)| tag != Some(key.as_str())) {

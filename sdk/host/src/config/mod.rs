@@ -19,7 +19,8 @@ use serde_json::{Map, Value};
 use crate::config::check::ValueChecker;
 
 /// The configuration of one module: a JSON value for each key that has one. Each value is checked against the manifest
-/// when it is set. No error message contains a value, since it may be a secret; names of keys and fields may be in it.
+/// when it is set. No error message contains a value, since it may be a secret; but the names of keys and fields, and
+/// the keys of a map, may be in it.
 #[derive(Clone)]
 pub struct Config<'a> {
     manifest: &'a Manifest,
@@ -35,20 +36,20 @@ pub enum ConfigError {
     UnknownKey {
         /// The key.
         key: String,
-        /// All keys that it declares.
+        /// All keys that it declares, sorted. Empty if it declares none.
         known: Vec<String>,
     },
     /// The value is not of the declared type.
     WrongType {
         /// The key of the configuration; a field within it is named in `expected`.
         key: String,
-        /// What was expected, and the declared type, such as "at least 1 (its type is `integer`)". Does not contain the
-        /// value.
+        /// What was expected, and the declared type of the key, such as "at least 1 (its type is `integer`)". Does not
+        /// contain the value.
         expected: String,
     },
     /// Required keys are not set. A key is required if it has no default and is not optional.
     Missing {
-        /// All required keys that are not set.
+        /// All required keys that are not set, sorted; at least one.
         keys: Vec<String>,
     },
 }
@@ -83,8 +84,8 @@ impl<'a> Config<'a> {
 
     /// Sets a key from text, as on a command line or in an environment variable. For types whose values are text in
     /// JSON (`bytes` are base64), and for `size`, the text is the value, without quotes; so an optional key of such a
-    /// type can't be set to `null` by it. For other types the text is parsed as JSON. Replaces the default or an
-    /// earlier value.
+    /// type can't be set to `null` by it. For other types the text is parsed as JSON. White space around the text of
+    /// the first kinds is a part of the value. Replaces the default or an earlier value.
     ///
     /// # Errors
     ///
@@ -102,13 +103,14 @@ impl<'a> Config<'a> {
         self.set(key, ty, value)
     }
 
-    /// Sets a key from the content of a file. For the type `bytes` the content is the value; for others it must be UTF-8,
-    /// and is used as by [`set_text`](Self::set_text), without one line end (`\n` or `\r\n`) at its end.
+    /// Sets a key from the content of a file. For the type `bytes` the whole content is the value, with its line ends;
+    /// for others it must be UTF-8, and is used as by [`set_text`](Self::set_text), without one line end (`\n` or
+    /// `\r\n`) at its end.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::UnknownKey`], or [`ConfigError::WrongType`] if the content is not a value of the key's type. Then
-    /// nothing has changed.
+    /// [`ConfigError::UnknownKey`], or [`ConfigError::WrongType`] if the content is not UTF-8, or not a value of the
+    /// key's type. Then nothing has changed.
     pub fn set_content(&mut self, key: &str, content: &[u8]) -> Result<(), ConfigError> {
         let ty = self.type_of(key)?;
         if *self.kind(ty) == TypeKind::Scalar(Scalar::Bytes) {

@@ -14,9 +14,9 @@ use crate::lock::lock;
 use crate::topic::RequestInfo;
 
 impl Connection {
-    /// Ends the request with this id, since its reply has come, and sends the next one of the queue. Without an id it
-    /// is the current request of a sequential module. False if there is no such request; true also for one whose caller
-    /// has stopped waiting.
+    /// Ends the request with this id, since its reply has come, and sends the next one of the queue. Without an id it is the current
+    /// request of a sequential module. False if there is no such request; true also for one whose caller has stopped waiting. If no more
+    /// calls and events are taken, a retryable `UNAVAILABLE` ends the request as lost.
     pub(super) fn complete(self: &Arc<Self>, id: Option<u64>, result: CallResult<'_>, batch: &mut WriteBatch) -> bool {
         let (done, next, is_drained) = {
             let mut requests = lock(&self.requests);
@@ -43,7 +43,7 @@ impl Connection {
         true
     }
 
-    /// Ends every request as lost, for this reason, and cancels the module's own calls. From then on nothing is sent or
+    /// Ends every request as lost, for this reason, and cancels the module's own calls that have an id. From then on nothing is sent or
     /// read. Does nothing more if called again. Does not end the process.
     pub(crate) fn close(&self, reason: &str) {
         let requests = lock(&self.requests).close();
@@ -68,8 +68,8 @@ impl Connection {
         }
     }
 
-    /// Takes no more calls and events, and returns those that are queued here, for another process. A queued health
-    /// check is lost. The module goes on with the requests that it has.
+    /// Takes no more calls and events, and returns those that are queued here, in the order of the queue, for another process; none for a
+    /// concurrent module. A queued request of the host itself is lost. The module goes on with the requests that it has.
     #[must_use]
     pub(crate) fn stop(&self) -> Vec<Undelivered> {
         let queued = lock(&self.requests).stop();
@@ -125,10 +125,9 @@ impl Connection {
         next_deadline.into_iter().chain(next_overdue).min()
     }
 
-    /// Records that the caller of a request has stopped waiting. A concurrent module that has the request gets
-    /// `cancel`; of a sequential one, the own calls with an id are cancelled and answered with `CANCELLED`. Returns the
-    /// caller's [`ReplyTo`] and the error's message; `None` if the caller has its result already. `code` is the error's
-    /// code.
+    /// Records that the caller of a request has stopped waiting. A concurrent module that has the request gets `cancel`; of a sequential
+    /// one that has it, the own calls with an id are cancelled and answered with `CANCELLED`. A queued request is removed. Returns the
+    /// caller's [`ReplyTo`] and the error's message; `None` if the caller has its result already. `code` is the error's code.
     fn abandon(
         &self,
         id: u64,

@@ -105,8 +105,8 @@ impl Connection {
     }
 }
 
-/// Reads the data of a successful reply to `init`. A module without an SDK sends no `ixt`, and so picks nothing.
-/// Features that the host does not know are ignored. The error, `FAILED_PRECONDITION`, is for another version of the
+/// Reads the data of a successful reply to `init`. A module without an SDK sends no `ixt`, and so picks nothing. Features that the
+/// host does not know are ignored. The error, `FAILED_PRECONDITION`, is for an `ixt` that can't be read, another version of the
 /// protocol, or a framing that was not offered.
 fn agree(data: &Object<'_>, max_frame_bytes: usize) -> Result<Agreed, ErrorReply> {
     #[derive(Deserialize)]

@@ -85,9 +85,10 @@ impl Connection {
         }
     }
 
-    /// Handles a frame that can't be read: ends the request that it replies to, responds to a `service_request` with
-    /// `INVALID_INPUT`, and logs any other frame. `UNIMPLEMENTED` is the response to an unknown frame with an id that
-    /// no request of the host has.
+    /// Handles a frame that can't be read. A reply ends its request, and a `service_request` gets the response `INVALID_INPUT`. A frame of
+    /// an unknown type ends the request of the host that has its id; if none has, it gets the response `UNIMPLEMENTED`. Each is logged,
+    /// except a reply that ends one request. What may have been a reply to any request goes to `not_a_frame` or `fail_all`. A frame that
+    /// may have been the reply to `init` fails the handshake.
     fn unreadable(
         self: &Arc<Self>,
         unreadable: &Unreadable,
@@ -133,8 +134,9 @@ impl Connection {
         NextStep::GoOn
     }
 
-    /// Handles data that is not a frame, so that it is unknown to which request it replies, if any. A concurrent module's requests all end.
-    /// A sequential module has to be ended: if this was not a reply, its next reply would be taken for the reply to the next request.
+    /// Handles data that is not a frame, so that it is unknown to which request it replies, if any. Fails the handshake if `init` has no
+    /// reply yet. A concurrent module's requests all end. A sequential module has to be ended: if this was not a reply, its next reply
+    /// would be taken for the reply to the next request.
     pub(super) fn not_a_frame(
         self: &Arc<Self>,
         error: &str,

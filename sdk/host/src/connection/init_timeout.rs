@@ -12,9 +12,9 @@ use crate::standstill::{self, timeout};
 /// The content of the `starting` frames that a module has sent so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StartProgress {
-    /// The last message that was not empty; empty if all were.
+    /// The last message that was not empty; empty if none has come.
     pub(crate) message: String,
-    /// The latest time until which the module has asked to be waited for; `None` if it has not asked.
+    /// The latest time until which the module has asked to be waited for; `None` before its first frame.
     pub(crate) until: Option<Instant>,
 }
 

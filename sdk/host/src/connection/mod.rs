@@ -15,7 +15,7 @@
 //!  Stopping: takes only          │                                           │
 //!    │ `shutdown`; `drained()`   v                                           v
 //!    │ once no caller waits    HungUp: `closed()` ──────── close() ──────> Closed: every request is lost,
-//!    └─────────────────────────────────────────────────── close() ─────────^ every own call is cancelled
+//!    └─────────────────────────────────────────────────── close() ─────────^ own calls with an id are cancelled
 //! ```
 //!
 //! The state is in three places: `init_reply` is `Some` while initializing, [`RequestTable`] knows which requests are still taken, and the
@@ -87,11 +87,11 @@ pub(crate) struct Connection {
     /// Wakes the tasks in [`drained`](Self::drained).
     drained: Notify,
     own_calls: Mutex<OwnCalls>,
-    /// Set once the reader has ended.
+    /// Set once the reader has ended by itself; not if [`close`](Self::close) has aborted it.
     hung_up: SetOnce<()>,
     /// See [`end_reason`](Self::end_reason).
     end_reason: OnceLock<String>,
-    /// Gets the outcome of `init`; `None` once the reply has come.
+    /// Gets the outcome of `init`; `None` once the reply has come, or the reader has ended.
     init_reply: Mutex<Option<InitReply>>,
     /// The tasks that write, end requests in time, and read. [`close`](Self::close) aborts them.
     tasks: Mutex<Vec<AbortHandle>>,
@@ -115,8 +115,8 @@ pub(crate) struct Connection {
 /// The services of the host that a module can call. The connection's reader calls these methods, so they must not
 /// block.
 pub(crate) trait Services: Send + Sync + 'static {
-    /// Handles a call of the module, now or later, and ends it with [`Connection::end_call`] or [`Connection::respond`]. `id` is `None`
-    /// for a module that sends no ids.
+    /// Handles a call of the module, now or later, and ends it with [`Connection::end_call`] or [`Connection::respond`]. `id` is that of
+    /// the frame; `None` if the frame has none.
     fn request(
         &self,
         connection: &Arc<Connection>,
@@ -133,7 +133,8 @@ pub(crate) trait Services: Send + Sync + 'static {
 /// The requests that a process has at one moment, for the choice of a process. [Overdue](Connection::overdue) requests
 /// do not count.
 pub(crate) struct ProcessLoad {
-    /// The number of requests without a reply: those sent to the process, and those queued for it on the host.
+    /// The number of requests without a reply, the host's own included: those sent to the process, whether or not their callers still
+    /// wait, and those queued for it on the host.
     pub(crate) in_flight: usize,
     /// Whether the process is sequential: the host sends it one request at a time, and queues the others.
     pub(crate) is_sequential: bool,
@@ -149,13 +150,14 @@ pub(crate) enum Undelivered {
 }
 
 impl Connection {
-    /// Sends `init`, and waits for a successful reply, without a timeout. If this fails or is dropped, the connection
-    /// is closed. `id` is that of the process, `name:version/instance-NNN`.
+    /// Sends `init`, and waits for a successful reply, without a timeout. If this fails or is dropped, the connection is closed. An `init`
+    /// of more than 256 KiB for which the budget of `limits` has no room is not sent; then this waits until it is dropped. `id` is that of
+    /// the process, `name:version/instance-NNN`.
     ///
     /// # Errors
     ///
-    /// [`CallError::TooLong`] if `init` is longer than a frame may be, [`CallError::Replied`] if the module refuses
-    /// `init` or its reply is wrong, [`CallError::Gone`] if it closes its connection first.
+    /// [`CallError::TooLong`] if `init` is longer than a frame may be, [`CallError::Replied`] if the module refuses `init` or its reply is
+    /// wrong, [`CallError::Gone`] if it closes its connection first, or its socket can't be read here.
     pub(crate) async fn open(
         socket: impl Into<ModuleSocket>,
         id: Arc<str>,
@@ -222,8 +224,8 @@ impl Connection {
         &self.id
     }
 
-    /// How many requests the process has; `None` if it takes no calls and events now, because it says that it is not
-    /// ready, or it is being ended.
+    /// How many requests the process has; `None` if it takes no calls and events now, because it says that it is not ready, has hung up,
+    /// or is being ended.
     pub(crate) fn load(&self) -> Option<ProcessLoad> {
         let requests = lock(&self.requests);
         (!requests.is_closed() && self.is_ready()).then(|| ProcessLoad {
@@ -238,13 +240,14 @@ impl Connection {
         self.readiness.is_ready()
     }
 
-    /// Waits until the module says that it takes calls and events. Cancel-safe.
+    /// Waits until the module says that it takes calls and events; it does before its first `ready` frame. Does not notice that the
+    /// connection is closed. Cancel-safe.
     pub(crate) async fn ready(&self) {
         self.readiness.ready().await;
     }
 
-    /// Sets the callback for changes of [`is_ready`](Self::is_ready), which gets the new value. It is called on the
-    /// thread that has read the change. Only the first call sets one.
+    /// Sets the callback for changes of [`is_ready`](Self::is_ready), which gets the new value. It is called by the reader, or by the task
+    /// that makes the health check, and must not block. Only the first call sets one.
     pub(crate) fn when_ready(&self, callback: impl Fn(bool) + Send + Sync + 'static) {
         self.readiness.on_change(callback);
     }
@@ -270,7 +273,7 @@ impl Connection {
         lock(&self.requests).waited_for()
     }
 
-    /// Whether the module replies without ids, so that it gets one request at a time.
+    /// Whether the module replies without ids, so that it gets one request at a time. False before its reply to `init`.
     pub(crate) fn is_sequential(&self) -> bool {
         lock(&self.requests).is_sequential()
     }
@@ -293,7 +296,7 @@ impl Connection {
     }
 
     /// How many requests a concurrent module has not replied to although their callers stopped waiting
-    /// [`overdue_after`](ConnectionLimits::overdue_after) ago or earlier; 0 for a sequential module.
+    /// [`overdue_after`](ConnectionLimits::overdue_after) ago or earlier, up to 16,384; 0 for a sequential module.
     pub(crate) fn overdue(&self) -> usize {
         lock(&self.requests).overdue()
     }
@@ -310,8 +313,8 @@ impl Connection {
         lock(&self.requests).handled(id).cloned()
     }
 
-    /// Why the host has to end the process, because of something that it has sent or has not, as a sentence; `None` if
-    /// there is no reason. The first reason stays.
+    /// Why the host has to end the process, because of something that it has sent or has not: `it was ended: …`, without a full stop.
+    /// `None` if there is no reason. The first reason stays.
     pub(crate) fn end_reason(&self) -> Option<String> {
         self.end_reason.get().cloned()
     }
@@ -332,13 +335,14 @@ impl Connection {
         lock(&self.requests).take_only_shutdown();
     }
 
-    /// Waits until the module has at most [`EVENT_ROOM`] unread bytes, so that an event can be sent, or the connection
-    /// is closed. Cancel-safe.
+    /// Waits until an event can be sent. Returns at once if [`has_room`](Self::has_room) is true; otherwise when the socket has taken all
+    /// bytes, or the connection is closed. Cancel-safe.
     pub(crate) async fn room(&self) {
         self.send_buffer.room(EVENT_ROOM).await;
     }
 
-    /// Whether [`room`](Self::room) would not wait.
+    /// Whether an event can be sent: the module has at most [`EVENT_ROOM`] unread bytes, those of its socket not included. True also for a
+    /// closed connection.
     pub(crate) fn has_room(&self) -> bool {
         self.send_buffer.has_room(EVENT_ROOM)
     }

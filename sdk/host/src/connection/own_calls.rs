@@ -25,7 +25,7 @@ pub(super) struct OwnCalls {
 }
 
 impl OwnCalls {
-    /// Removes and returns the calls that have an id, in the order of their ids.
+    /// Removes and returns the calls that have an id, in the order of their ids. Those without an id stay.
     pub(super) fn take_all(&mut self) -> Vec<(u64, CallHandle)> {
         let mut all: Vec<_> = std::mem::take(&mut self.by_id).into_iter().collect();
         all.sort_unstable_by_key(|(id, _)| *id);
@@ -34,9 +34,9 @@ impl OwnCalls {
 }
 
 impl Connection {
-    /// Registers a call that the module makes. It ends with [`end_call`](Self::end_call), or when the module cancels
-    /// it. False if the module has [`MAX_OWN_CALLS`] already, or one with this id: then the call is not registered, and
-    /// has to be refused.
+    /// Registers a call that the module makes. It ends with [`end_call`](Self::end_call), or when it is cancelled: by the module, when the
+    /// connection is closed, or with the request for which a sequential module makes it. False if the module has [`MAX_OWN_CALLS`]
+    /// already, or one with this id: then the call is not registered, and has to be refused.
     pub(crate) fn begin_call(&self, id: Option<u64>) -> bool {
         let mut calls = lock(&self.own_calls);
         if calls.by_id.len() + calls.without_id >= MAX_OWN_CALLS {
@@ -100,9 +100,9 @@ impl Connection {
         self.work.overdraw(bytes)
     }
 
-    /// Sends a response to a call of the module, without blocking. The error `RESOURCE_EXHAUSTED` is sent instead if
-    /// the response is too long for a frame, if the module has too many bytes unread, or if what waits for modules
-    /// takes too much memory. Nothing is sent if the connection is closed.
+    /// Sends a response to a call of the module, without blocking. The error `RESOURCE_EXHAUSTED` is sent instead if the response is too
+    /// long for a frame, or, as retryable, if the module has more than 64 MiB unread or what waits for modules takes too much memory.
+    /// Nothing is sent if the connection is closed.
     pub(crate) fn respond(&self, id: Option<u64>, response: Result<Object<'_>, ErrorBody<'_>>, batch: &mut WriteBatch) {
         let frame = |response| Frame { id, body: HostFrame::ServiceResponse(response) };
         let error = |message, retryable| frame(Err(ErrorBody::new(code::RESOURCE_EXHAUSTED, message, retryable)));

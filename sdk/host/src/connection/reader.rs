@@ -27,7 +27,7 @@ const SMALL_FRAME_BYTES: usize = 256 * 1024;
 /// How long a module has to send the rest of a larger frame once that has room, in addition to a second for each
 /// [`LARGE_FRAME_BYTES_PER_SECOND`]. A module that takes longer is ended, since others may wait for the room.
 const LARGE_FRAME_TIMEOUT: Duration = Duration::from_secs(30);
-/// The slowest rate at which a module may send a larger frame: 1 MiB a second.
+/// The rate that the time beyond [`LARGE_FRAME_TIMEOUT`] assumes: 1 MiB a second.
 const LARGE_FRAME_BYTES_PER_SECOND: usize = 1024 * 1024;
 
 /// A large frame that is not complete, with its room. The room is given back when this is dropped.
@@ -37,9 +37,9 @@ struct LargeFrame {
     deadline: Instant,
 }
 
-/// The task that reads, until the module hangs up, `init` fails, the module does not complete a large frame, or it
-/// sends something after which no reply could be assigned. Then no more calls and events are taken, and
-/// [`Connection::closed`] completes. Requests without a reply stay until the connection is closed.
+/// The task that reads, until the module hangs up, `init` fails, the module does not complete a large frame in time, or it sends
+/// something after which no reply could be assigned. Then no more calls and events are taken, and [`Connection::closed`] completes.
+/// Requests without a reply stay until the connection is closed.
 pub(super) async fn read(mut reader: Reader, connection: Arc<Connection>, services: impl Services) {
     let mut decoder = FrameDecoder::new(connection.max_frame_bytes);
     let mut batch = WriteBatch::new();

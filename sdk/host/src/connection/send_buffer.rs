@@ -1,6 +1,6 @@
-//! The buffer of what is sent to a module. Frames are put into it; it is written to the socket at once, at the end of a batch, or, when the
-//! socket takes no more, by a task later. Putting a frame never waits. It is refused if too many bytes are unread, where the limit
-//! depends on the [`FrameClass`].
+//! The buffer of what is sent to a module. Frames are put into it; it is written to the socket at once, at the end of a batch, or by a
+//! task, when the socket takes no more or more frames may follow at once. Putting a frame never waits. It is refused if too many bytes are
+//! unread or they take too much memory, where the limit depends on the [`FrameClass`].
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -19,12 +19,12 @@ const KEPT_BYTES: usize = 256 * 1024;
 /// The purpose of a frame, which decides how many unread bytes may be before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FrameClass {
-    /// An event, or a change of a watched key. Its sender waits for [room](SendBuffer::room) before it puts the frame. The limit is that
-    /// of requests, but it is not refused for lack of memory.
+    /// An event, a change of a watched key, or `draining`. The sender of the first two waits for [room](SendBuffer::room) before it puts
+    /// the frame. The limit is that of requests, but it is not refused for lack of memory.
     Event,
     /// A request, a `cancel`, or `init`.
     HostRequest,
-    /// A request to a module that has other requests: its write may be delayed a moment, to be made together with others.
+    /// A call to a concurrent module that has other requests: its write may be delayed a moment, to be made together with others.
     RequestBesideOthers,
     /// A response to a call of the module.
     Response,
@@ -33,8 +33,8 @@ pub(crate) enum FrameClass {
 }
 
 impl FrameClass {
-    /// The most unread bytes, those of the module's socket not included, that may be before a frame of this class. With
-    /// more, it is refused.
+    /// The most unread bytes, those of the module's socket not included, that may be before a frame of this class: 8 MiB, 64 MiB for a
+    /// response, no limit for an essential frame. With more, it is refused.
     pub(crate) const fn limit(self) -> usize {
         match self {
             Self::Event | Self::HostRequest | Self::RequestBesideOthers => 8 * 1024 * 1024,
@@ -174,7 +174,8 @@ impl SendBuffer {
         buffer.is_closed || buffer.unread() <= limit
     }
 
-    /// Waits until [`has_room`](Self::has_room) is true. Cancel-safe.
+    /// Returns at once if [`has_room`](Self::has_room) is true. Otherwise waits until the socket has taken all bytes, or the connection is
+    /// closed. Cancel-safe.
     pub(crate) async fn room(&self, limit: usize) {
         while !self.has_room(limit) {
             let emptied = self.emptied.notified();
@@ -187,7 +188,7 @@ impl SendBuffer {
         }
     }
 
-    /// Drops what is unread, and refuses every further frame.
+    /// Drops what the socket has not taken, and refuses every further frame. Does nothing more if called again.
     pub(crate) fn close(&self) {
         let mut buffer = lock(&self.buffer);
         buffer.is_closed = true;

@@ -23,16 +23,19 @@ pub(crate) type NotAccepted<T> = Box<(T, ReplyTo)>;
 
 /// The result of a health check.
 pub(crate) enum HealthCheckResult {
+    /// The data of the module's reply. Its `healthy` was not looked at.
     Replied(Object<'static>),
     /// The module's reply can't be read; the text says why.
     Unreadable(String),
-    /// There is no reply, none in time (`DEADLINE_EXCEEDED`), or the module replied with an error.
+    /// There is no reply, none in time (`DEADLINE_EXCEEDED`), the module replied with an error, or the check could not be sent
+    /// (`RESOURCE_EXHAUSTED`).
     Failed(CallError),
 }
 
 impl Connection {
     /// Sends the module a call or an event, or queues it. Its result goes to `reply`, perhaps before this returns. `request` is
-    /// [`HostRequest::Handle`] or [`HostRequest::Event`]. The returned handle cancels the request.
+    /// [`HostRequest::Handle`] or [`HostRequest::Event`]. The returned handle cancels the request, and does nothing if the request was
+    /// refused.
     ///
     /// # Errors
     ///
@@ -89,8 +92,8 @@ impl Connection {
         self.ask_for(request, timeout, CallError::of).await.unwrap_or_else(gone)
     }
 
-    /// Sends a health check, waits for the reply, and records whether it says that the module is ready. A reply whose
-    /// `ready` is not a boolean is unreadable.
+    /// Sends a health check, waits for the reply, and records whether it says that the module is ready: a reply without `ready` does. A
+    /// reply whose `ready` is not a boolean is unreadable, and changes nothing.
     pub(crate) async fn check_health(self: &Arc<Self>, timeout: Duration) -> HealthCheckResult {
         let checked = |result: CallResult<'_>| match result {
             CallResult::Unreadable(error) => HealthCheckResult::Unreadable(error.to_owned()),
@@ -249,7 +252,7 @@ impl Connection {
         }
     }
 
-    /// Sends the module a frame that has no reply, in the class of events. The error is why it was not sent.
+    /// Sends the module a frame that has no reply, in the class of events, without waiting for room. The error is why it was not sent.
     pub(crate) fn notify(&self, body: HostFrame<'_>) -> Result<(), Refused> {
         self.send_buffer.put(FrameClass::Event, &Frame { id: None, body }, &mut WriteBatch::none())
     }

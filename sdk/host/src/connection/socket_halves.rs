@@ -91,8 +91,8 @@ impl Writer {
         }
     }
 
-    /// Calls `write` each time the socket takes more, until it returns something else than `WouldBlock`. If the runtime
-    /// ends before, closes the connection.
+    /// Calls `write` each time the socket takes more, until it returns something else than `WouldBlock`. Calls it every 10 ms instead if
+    /// no file descriptor is left to register. If the runtime ends before, closes the connection.
     pub(super) async fn finish(&self, write: impl Fn() -> io::Result<()>) {
         let whole = match self {
             Self::Unix(socket) => socket,

@@ -83,7 +83,8 @@ impl fmt::Display for ControlError {
 impl std::error::Error for ControlError {}
 
 /// The right to the path of a control socket. No other host can claim the path until this, or the [`Control`] that
-/// [`listen`](Self::listen) makes of it, is dropped. The lock file stays.
+/// [`listen`](Self::listen) makes of it, is dropped. The lock file of [`new`](Self::new) is unlocked then, and stays.
+/// There is none for [`of`](Self::of): the path is in use as long as the service manager's socket listens.
 #[derive(Debug)]
 pub struct Claim {
     path: PathBuf,
@@ -101,7 +102,8 @@ enum Claimed {
 
 impl Claim {
     /// Takes over a listening socket that a service manager has made. `wanted` is the path at which the host is to
-    /// listen; `None` accepts any. The paths are compared as they are written.
+    /// listen; `None` accepts any. The paths are compared without a look at the file system, so that a link is another
+    /// path than its target.
     ///
     /// # Errors
     ///
@@ -116,14 +118,16 @@ impl Claim {
         }
     }
 
-    /// Claims a path: makes its directory with mode 700, if it is missing, and locks the lock file beside it (`.lock` is
-    /// added to the path). No socket is made yet.
+    /// Claims a path: makes its directory, and those above it, with mode 700, if they are missing, and locks the lock
+    /// file beside it (`.lock` is added to the path). Does not wait for another host. No socket is made yet. After an
+    /// error what was made stays.
     ///
     /// # Errors
     ///
-    /// [`ControlError::InUse`] if another host has claimed it or a program listens there, [`ControlError::NotPrivate`] if
-    /// the directory belongs to another user or others can write to it, [`ControlError::Occupied`] if there is another
-    /// file, [`ControlError::Failed`] if the directory or the lock file can't be made.
+    /// [`ControlError::InUse`] if another host has claimed it or a program listens there, [`ControlError::NotPrivate`]
+    /// if the directory belongs to another user or others can write to it, [`ControlError::Occupied`] if there is
+    /// something else than a socket of this user, [`ControlError::Failed`] if the directory or the lock file can't be
+    /// made.
     pub fn new(path: impl Into<PathBuf>) -> Result<Self, ControlError> {
         let path = path.into();
         let failed = |error| ControlError::Failed { path: path.clone(), error };
@@ -148,8 +152,8 @@ impl Claim {
         Ok(Self { path, held: Claimed::Lock(lock) })
     }
 
-    /// Makes the socket and listens, or listens on the one that was handed over. Removes the socket that a killed host
-    /// has left there. Clients that connect wait until [`Control::serve`] is polled.
+    /// Makes the socket with mode 600 and listens, or listens on the one that was handed over. Removes the socket that
+    /// a killed host has left there. Clients that connect wait until [`Control::serve`] is polled.
     ///
     /// # Errors
     ///

@@ -31,8 +31,8 @@ pub(super) struct RequestLine {
 }
 
 /// Reads the request, which is the first line; anything after it is ignored. Returns `None` if the client closes the
-/// connection first, and the reply with the refusal (`RESOURCE_EXHAUSTED`) if the line is too long or takes too much
-/// memory. Has no timeout.
+/// connection before the line has its line end, and the reply with the refusal (`RESOURCE_EXHAUSTED`) if the line is
+/// too long or takes too much memory. Has no timeout.
 pub(super) async fn read_line(
     reader: &mut BufReader<OwnedReadHalf>,
     lines: &Arc<Budget>,
@@ -75,8 +75,7 @@ pub(super) async fn hung_up(mut reader: BufReader<OwnedReadHalf>) {
     }
 }
 
-/// Writes a line with a [`ControlReply::Data`]. The error, `CANCELLED`, is that the client is gone; it ends the
-/// request.
+/// Writes a line with a [`ControlReply::Data`]. The error is as for [`write()`]; it ends the request.
 pub(super) async fn data(writer: &mut OwnedWriteHalf, data: &(impl Serialize + Sync)) -> Result<(), ControlReply> {
     /// Is serialized like [`ControlReply::Data`], but borrows.
     #[derive(Serialize)]
@@ -86,7 +85,7 @@ pub(super) async fn data(writer: &mut OwnedWriteHalf, data: &(impl Serialize + S
     write(writer, &Line { data }).await
 }
 
-/// The [`ControlReply::Data`] line for a module's reply, which is not parsed again.
+/// The [`ControlReply::Data`] line for a module's reply, which is not parsed again; without its line end.
 pub(super) fn answer_line(answer: &Object<'_>) -> Vec<u8> {
     let mut line = b"{\"data\":".to_vec();
     // JSON has line ends only between values, where a space means the same.
@@ -95,7 +94,7 @@ pub(super) fn answer_line(answer: &Object<'_>) -> Vec<u8> {
     line
 }
 
-/// Writes a reply as one line. The error is as for [`write_line`].
+/// Writes a reply as one line. The error is as for [`write_line`], or `INTERNAL` if the reply can't be written as JSON.
 pub(super) async fn write(writer: &mut OwnedWriteHalf, reply: &(impl Serialize + Sync)) -> Result<(), ControlReply> {
     let line = serde_json::to_vec(reply).map_err(|error| refusal(code::INTERNAL, &error.to_string()))?;
     write_line(writer, line).await

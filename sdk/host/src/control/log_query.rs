@@ -7,14 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::logs::Record;
 
-/// Which lines of the log to send back: those that satisfy all conditions. A condition that is `None` is satisfied by each line.
+/// Which lines of the log to send back: those that satisfy all conditions, in the order of the log. A condition that is `None` is
+/// satisfied by each line. A record in place of dropped lines is a line like others. In JSON, `last` and `follow` are required,
+/// and an unknown key is an error.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogQuery {
     /// How many of the kept lines that satisfy the conditions to send back at most: the latest ones. 0: none of them. A
     /// larger number than there are is all of them.
     pub last: usize,
-    /// Whether to send back new lines too, until the client closes the connection.
+    /// Whether to send back new lines too, until the client closes the connection or the host has ended.
     pub follow: bool,
     /// Only lines of the module with this name, and of the host about it. It is an error (`NOT_FOUND`) if there is no such module.
     #[serde(default)]
@@ -22,7 +24,7 @@ pub struct LogQuery {
     /// Only lines of this level and more severe ones: `warn` stands for `warn` and `error`.
     #[serde(default)]
     pub level: Option<LogLevel>,
-    /// Only lines whose trace id begins with this text.
+    /// Only lines whose trace id begins with this text, in the same case. Empty: all lines, also those without a trace id.
     #[serde(default)]
     pub trace: Option<String>,
     /// Only lines that the host has received at this time or later. In JSON it is text in RFC 3339.
@@ -31,7 +33,7 @@ pub struct LogQuery {
 }
 
 impl LogQuery {
-    /// Whether a line satisfies all conditions but `last`.
+    /// Whether a line satisfies `level`, `since`, `module` and `trace`.
     pub(crate) fn matches(&self, record: &Record) -> bool {
         self.level.is_none_or(|level| record.level >= level)
             && self.since.is_none_or(|since| record.time >= since)

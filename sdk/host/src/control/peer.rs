@@ -1,5 +1,6 @@
-//! The process at the other end of a connection to the control socket, and what it may do. A process that descends from a
-//! module may do what that module may do over its own socket, so that it gains nothing here; all other processes of this
+//! The process at the other end of a connection to the control socket, and what it may do. A process that descends from
+//! a module may do what that module may do over its own socket, so that it gains nothing here. A process that this host
+//! has started, or that has ended, may do nothing if it belongs to no module that runs. All other processes of this
 //! user may do everything.
 
 use std::sync::Arc;
@@ -21,14 +22,15 @@ pub(super) enum ControlPeer {
     Operator,
     /// A process of a module, or a descendant of one, with the release from which the module's process was started.
     Module(Arc<Release>),
-    /// The id of a process that descends from this host, but from no module that runs; or of one that has ended already,
-    /// which could have been such a process.
+    /// The id of a process that descends from this host, but from no module that runs; or of one of which nothing can
+    /// be seen, which could be such a process: it has ended, or `/proc` can't be read now.
     Orphan(u32),
 }
 
 impl ControlPeer {
-    /// Finds out which of these the process with this id is, for a host with these modules. Without an id it is a process
-    /// of another pid namespace, and so an operator: processes that this host has started have an id here.
+    /// Finds out which of these the process with this id is, for a host with these modules. Without an id, or with 0,
+    /// it is a process of another pid namespace, and so an operator: processes that this host has started have an id
+    /// here.
     pub(super) fn of(pid: Option<i32>, modules: &[Arc<ModuleRouter>]) -> Self {
         let Some(pid) = pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0) else {
             return Self::Operator;

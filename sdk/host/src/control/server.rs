@@ -23,8 +23,8 @@ use crate::host::Host;
 const LINES_BYTES: usize = 64 * 1024 * 1024;
 
 /// A listening control socket, from [`Claim::listen`](crate::control::Claim::listen). The socket is removed when this
-/// is dropped, unless a service manager has handed it over. Requests are served only while [`serve`](Self::serve) is
-/// polled.
+/// is dropped, unless a service manager has handed it over or another file is at its path by then. Connections are
+/// accepted only while [`serve`](Self::serve) is polled; until then clients wait.
 #[derive(Debug)]
 pub struct Control {
     /// The path of the socket, as it was given or handed over.
@@ -48,21 +48,23 @@ pub(super) struct BoundSocket {
 }
 
 impl Control {
-    /// The path of the socket.
+    /// The path of the socket, as it was given or handed over; it may be relative.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Waits until a client asks to stop the host, which the caller then does. Returns at once if one already has.
-    /// Cancel-safe.
+    /// Waits until a client asks to stop the host, which the caller then has to do: see [`Host::shutdown`]. Returns at
+    /// once if one already has. Cancel-safe.
     pub async fn asked_to_stop(&self) {
         self.stop.wait().await;
     }
 
     /// Accepts connections for as long as the future is polled, and spawns a task for each; these go on if the future
-    /// is dropped. Never completes: if no connection can be accepted, it logs that and tries again. Keep polling it
-    /// while the host shuts down, so that clients get answers; their calls then fail with `UNAVAILABLE`.
+    /// is dropped, and hold a handle of the host until they end. Never completes: if no connection can be accepted, it
+    /// logs that and tries again every 50 ms. To be called once: each call has a [limit](crate::connection_limit) of
+    /// its own. Keep polling it while the host shuts down, so that clients get answers; their calls then fail with
+    /// `UNAVAILABLE`.
     pub async fn serve(&self, host: &Host) {
         if self.made.is_some() {
             host.has_control(&self.path);

@@ -298,7 +298,7 @@ impl ControlSession {
     }
 }
 
-/// Decodes base64, and drops the text, which may be large.
+/// Decodes base64, and drops the text, which may be large. The error is `INVALID_INPUT`.
 #[expect(clippy::needless_pass_by_value, reason = "it is dropped early")]
 fn bytes(base64: String) -> Result<Vec<u8>, ControlReply> {
     decode_base64(&base64).map_err(|error| refusal(code::INVALID_INPUT, &error.to_string()))

@@ -3,10 +3,10 @@
 //!
 //! It reads messages from a pipe, its stdin. When the pipe closes, because the host has ended, it waits for the
 //! processes that are left, sends SIGTERM and then SIGKILL, and removes the host's sockets. The guard is [`run`] in a
-//! program that [`Settings::guard`](crate::Settings::guard) names, or else a shell script that does the same, with two
-//! exceptions: it leaves the control socket (the next host with the same path removes it), and sends SIGTERM only to
-//! process groups and to processes with the host's id in their environment. If the guard ends before its host, the host
-//! starts another one.
+//! program that [`Settings::guard`](crate::Settings::guard) names, or else a shell script that does the same, with
+//! three exceptions: it leaves the control socket (the next host with the same path removes it); it sends SIGTERM only
+//! to process groups and to processes with the host's id in their environment; and a process id may be reused between
+//! its look at the process and its signal. If the guard ends before its host, the host starts another one.
 
 mod program;
 
@@ -75,7 +75,8 @@ impl fmt::Display for GuardMessage {
 }
 
 impl GuardMessage {
-    /// Parses a line, without its line end. `None` for anything but a message; the guard ignores that.
+    /// Parses a line, without its line end. `None` for anything but a message, such as an unknown first word or a group
+    /// that is no number; the guard ignores that.
     fn read(line: &str) -> Option<Self> {
         let (what, value) = line.split_once(' ')?;
         Some(match what {

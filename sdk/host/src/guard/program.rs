@@ -1,5 +1,5 @@
-//! The guard as a function, for a program that [`Settings::guard`](crate::Settings::guard) names. `script.sh` does the
-//! same without such a program; its pauses are in the script.
+//! The guard as a function, for a program that [`Settings::guard`](crate::Settings::guard) names. `script.sh` does the same without
+//! such a program, with the exceptions in `mod.rs`.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -19,17 +19,19 @@ use crate::{control_lock, socket};
 /// The pause between two looks whether processes are left.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Runs as the guard of a host. The program that [`Settings::guard`](crate::Settings::guard) names calls this, with the
-/// times that the host has passed to it in milliseconds. Reads the host's messages from stdin until stdin closes,
-/// because the host has ended. Then waits up to `shutdown_grace` for the processes that the host has started to end by
-/// themselves, sends SIGTERM, waits up to `exit_grace`, sends SIGKILL, and removes the host's sockets. Blocks until all
-/// of that is done; each wait ends when no process is left.
+/// Runs as the guard of a host. The program that [`Settings::guard`](crate::Settings::guard) names calls this, with the times that
+/// the host has passed to it in milliseconds. Reads the host's messages from stdin until stdin closes, because the host has ended.
+/// Then waits up to `shutdown_grace` for the processes that the host has started to end by themselves, sends SIGTERM, waits up to
+/// `exit_grace`, sends SIGKILL, waits up to `exit_grace` again until the processes are gone, and removes the host's sockets. Blocks
+/// until all of that is done; each wait ends when no process is left. The control socket stays if another host has claimed its
+/// path.
 ///
-/// Ignores SIGINT, SIGTERM, SIGHUP and SIGPIPE in this process, and changes its working directory to `/`.
+/// Ignores SIGINT, SIGTERM, SIGHUP and SIGPIPE in this process, and changes its working directory to `/`; both stay so afterwards.
+/// To be called outside of a tokio runtime.
 ///
 /// # Errors
 ///
-/// If no runtime for signals can be made. Then no process is ended, and no socket removed.
+/// If no runtime for signals can be made, or a signal can't be ignored. Then no process is ended, and no socket removed.
 pub fn run(shutdown_grace: Duration, exit_grace: Duration) -> io::Result<()> {
     ignore_signals()?;
     // Otherwise the file system of the host's working directory could not be unmounted.
@@ -51,7 +53,8 @@ fn ignore_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// What the guard knows of the host, by its messages. What was not sent is empty or `None`.
+/// What the guard knows of the host, by its messages. What was not sent is empty or `None`. Of two messages of the same kind, other
+/// than groups, the later one holds.
 #[derive(Default)]
 struct Inventory {
     groups: BTreeSet<i32>,

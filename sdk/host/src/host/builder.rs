@@ -84,8 +84,8 @@ impl std::error::Error for HostError {
     }
 }
 
-/// Collects the parts of a host, and starts it. From [`Host::builder`]. Nothing is started, opened or registered before
-/// [`start`](Self::start).
+/// Collects the parts of a host, and starts it. From [`Host::builder`]. No module is started, no store is opened and no
+/// topic is registered before [`start`](Self::start).
 pub struct HostBuilder {
     settings: Settings,
     modules: Vec<Deployment>,
@@ -116,15 +116,16 @@ impl HostBuilder {
         Ok(self)
     }
 
-    /// Sets the loader, which reads a module again when it is [reloaded](Host::reload). Without a loader a reload starts
-    /// the same deployment again.
+    /// Sets the loader, which reads a module again when it is [reloaded](Host::reload). Without a loader a reload
+    /// starts the same deployment again. A later call replaces the loader.
     pub fn loader(&mut self, loader: Arc<dyn Loader>) -> &mut Self {
         self.loader = Some(loader);
         self
     }
 
     /// Replaces the message bus, which by default is a [`LocalBus`](crate::bus::LocalBus). The host is then the bus's
-    /// only user, and closes it when it ends. The log has no lines about calls that another bus refuses.
+    /// only user, and closes it when it ends, or when its start fails after the store was opened. The log has no lines
+    /// about calls that another bus refuses.
     pub fn bus(&mut self, bus: Arc<dyn Bus>) -> &mut Self {
         self.bus = bus;
         self
@@ -137,9 +138,10 @@ impl HostBuilder {
         self
     }
 
-    /// Exports OpenTelemetry spans: one for each call that a module handles, and one for each event that it takes. A span
-    /// is a child of that of the request during which the call or event was made, so that a call through several modules
-    /// is one trace. The exporter is called from a task and should not block.
+    /// Exports OpenTelemetry spans: one for each call that a module handles, and one for each event that it takes. A
+    /// span is a child of that of the request during which the call or event was made, so that a call through several
+    /// modules is one trace. The exporter is called from a task and should not block. A later call replaces the
+    /// exporter.
     ///
     /// # Panics
     ///
@@ -162,10 +164,11 @@ impl HostBuilder {
 
     /// Opens the store and registers the topics of all modules at the message bus. Then starts the modules in the
     /// background, those whose services others require first, and returns without waiting for them: see
-    /// [`Host::ready`]. Opening the store blocks the thread.
+    /// [`Host::ready`]. Starting the guard and opening the store block the thread.
     ///
     /// Raises this process's soft limit of open files to the hard limit. The processes of modules get the limit that
-    /// was set before. If the future is dropped before it completes, no module has been started, and the bus is closed.
+    /// was set before, unless their manifest sets `files`. If the future is dropped before it completes, no module has
+    /// been started, and no topic stays registered.
     ///
     /// # Errors
     ///

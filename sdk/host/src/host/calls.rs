@@ -16,10 +16,11 @@ use crate::services::new_trace_id;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CallOptions {
     /// How urgent the call is. The queue of a process that handles one request at a time, and that of the SDK, hand out
-    /// the most urgent request first.
+    /// the most urgent request first, except that every eighth is the oldest one.
     pub priority: Priority,
     /// How long the caller waits: afterwards the call fails with `DEADLINE_EXCEEDED`. `None`: as long as the `ttl_ms`
-    /// of the service in the manifest, or without a limit if it sets none. Zero fails at once.
+    /// of the service in the manifest, or without a limit if it sets none. Zero fails at once. A time that the clock
+    /// can't represent counts as `None`.
     pub ttl: Option<Duration>,
 }
 
@@ -29,7 +30,7 @@ impl Host {
     /// as the module sent it; [`Object::read`] parses it. For the called module, the caller is `ixt-host` with its
     /// version.
     ///
-    /// A call waits in the host while the module is starting or restarting.
+    /// A call waits in the host while the module is starting or restarting. Any topic may be called.
     ///
     /// # Errors
     ///
@@ -37,8 +38,9 @@ impl Host {
     ///   topic, `UNAVAILABLE` if no process takes the topic or will soon (the module was stopped, has failed or keeps
     ///   failing), `DEADLINE_EXCEEDED` if the timeout is over, `RESOURCE_EXHAUSTED` if too many calls wait or the call
     ///   is larger than a frame may be, `INTERNAL` if the reply can't be read.
-    /// - [`CallError::Gone`] if the process ended before it replied, or refused the call while it shut down. A call of
-    ///   an idempotent service was tried up to three times then.
+    /// - [`CallError::Gone`] if the process ended before it replied, or refused the call while it shut down; or if the
+    ///   host has ended, or its bus has lost the call. A call of an idempotent service was tried up to three times
+    ///   then.
     pub async fn call(&self, topic: &str, payload: &[u8], options: CallOptions) -> Result<Object<'static>, CallError> {
         self.call_as(None, topic, payload, options).await
     }
@@ -71,11 +73,14 @@ impl Host {
     }
 
     /// Publishes an event. Returns when the bus has accepted it, not when modules have handled it. It succeeds also if
-    /// no module takes the event, or its queue is full.
+    /// no module takes the event, or its queue is full. The payload is passed on as it is, and not compared with a
+    /// manifest; any topic may be published. For the modules, the publisher is `ixt-host` with its version. Dropping
+    /// the future does not take the event back.
     ///
     /// # Errors
     ///
-    /// If the bus does not accept the event. The built-in bus always does.
+    /// If the bus does not accept the event: [`CallError::Replied`] with the bus's error, or [`CallError::Gone`] if it
+    /// has lost the event. The built-in bus accepts every event.
     pub async fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), CallError> {
         self.publish_as(None, topic, payload).await
     }

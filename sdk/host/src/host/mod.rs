@@ -107,7 +107,7 @@ impl Drop for RunningHost {
 pub struct Host(Arc<RunningHost>);
 
 impl Host {
-    /// Returns a builder for a host, which has no modules yet.
+    /// Returns a builder for a host, which has no modules yet. Starts nothing.
     #[must_use]
     pub fn builder(settings: Settings) -> HostBuilder {
         let logs = Logs::default();
@@ -137,8 +137,8 @@ impl Host {
     }
 
     /// The modules, in the order in which they were added. Each is as in its newest release of which a process has been
-    /// ready (before any has been, as in the one that is being started), so that a module that was reloaded has its new
-    /// manifest here.
+    /// ready, so that a module that was reloaded has its new manifest here. If none of its processes was ready when it
+    /// was started or reloaded, it is as in the release that is being started.
     pub fn modules(&self) -> impl Iterator<Item = Arc<Module>> {
         self.0.supervisor.modules.iter().map(|router| Arc::clone(router.release().module()))
     }
@@ -158,7 +158,8 @@ impl Host {
         self.0.started
     }
 
-    /// The current status of all modules, in the order in which they were added. Does not wait for a health check.
+    /// The current status of all modules, in the order in which they were added. Does not wait for a health check. Its
+    /// parts are read one after the other, not at one moment.
     #[must_use]
     pub fn status(&self) -> Vec<ModuleStatus> {
         self.0.supervisor.modules.iter().map(|module| module.status()).collect()
@@ -183,7 +184,8 @@ impl Host {
         &self.0.supervisor.backends.memory
     }
 
-    /// The key-value store. Each module's keys are in the namespace with its name.
+    /// The key-value store. Each module's keys are in the namespace with its name. Any namespace may be used here; the
+    /// quotas hold all the same.
     #[must_use]
     pub fn kv(&self) -> &Arc<dyn KvStore> {
         &self.0.supervisor.backends.kv
@@ -219,11 +221,11 @@ impl Host {
 
     /// Shuts down all modules, each before those whose services it requires. Each finishes its requests within the
     /// graces of [`Settings`], and is killed if it does not. When this returns, no process is left, the bus and the
-    /// store are closed, and waiting spans were sent; for closing and for the spans it waits 5 s at most. Other handles
-    /// of the host can't start a module again.
+    /// store are closed, and waiting spans were sent; it waits up to 5 s for the bus and the store, and then up to 5 s
+    /// for the spans, and gives up what takes longer. Other handles of the host can't start a module again.
     ///
-    /// Returns a sentence for each process that had failed or did not end as it should. Empty if all went well. If the
-    /// future is dropped, this handle is: unless there are others, all processes are killed.
+    /// Returns a sentence for each process that had failed, and then for each that did not end as it should. Empty if
+    /// all went well. If the future is dropped, this handle is: unless there are others, all processes are killed.
     pub async fn shutdown(self) -> Vec<String> {
         let complaints = self.0.stop().await;
         let Backends { bus, kv, .. } = &self.0.supervisor.backends;
@@ -233,7 +235,8 @@ impl Host {
         complaints
     }
 
-    /// The module with this name. The error is `NOT_FOUND`, and names the most similar module.
+    /// The module with this name. The error is `NOT_FOUND`, and names the most similar module, or all if none is
+    /// similar.
     pub(crate) fn find(&self, module: &str) -> Result<&Arc<ModuleRouter>, CallError> {
         let modules = &self.0.supervisor.modules;
         let found = modules.iter().find(|router| router.name() == module);

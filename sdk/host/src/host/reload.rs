@@ -22,9 +22,10 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// `NOT_FOUND` if there is no such module; `UNAVAILABLE` if a new process did not become ready, or the module or
-    /// the host was stopped meanwhile. The message says what runs now: an old process that was ready goes on, or is
-    /// started again.
+    /// `NOT_FOUND` if there is no such module; `UNAVAILABLE`, not retryable, if a new process did not become ready, the
+    /// module or the host was stopped meanwhile, or the bus can't be reached. The message says what runs now: an old
+    /// process that was ready goes on, or is started again. Those that were replaced before stay replaced, and no
+    /// further one is.
     pub async fn restart(&self, module: &str) -> Result<(), CallError> {
         let router = self.find(module)?;
         let permit = RestartPermit::of(router).await;
@@ -34,7 +35,7 @@ impl Host {
     /// Restarts a module as it is on disk now: the [loader](crate::HostBuilder::loader) reads its manifest and
     /// configuration again, and builds the program if `build` is set. Without a loader, the running release is started
     /// again. `notify` is called with each step of the loader, the output of the build, and each difference between the
-    /// manifests; it is not called while processes are replaced.
+    /// manifests, and before the wait for another restart of the module; it is not called while processes are replaced.
     ///
     /// If the future is dropped while the loader works, nothing has changed. Once processes are being replaced, the
     /// restart goes on.
@@ -53,15 +54,17 @@ impl Host {
         self.reload_one(self.find(module)?, build, false, notify).await.map(drop)
     }
 
-    /// [Reloads](Self::reload) the modules that have changed, one after the other. A module has changed if its
-    /// manifest, configuration, number of processes, timeouts or program has, or a file with an absolute path among the
-    /// program's arguments; or, where the manifest names the program's file, a file in the module's directory with the
-    /// same extension. Modules whose processes were all stopped by hand are left out. `notify` is called with the
-    /// module's name and each step.
+    /// [Reloads](Self::reload) the modules that have changed, one after the other. To find that out, the loader reads
+    /// each of them, and builds its program if `build` is set. A module has changed if its manifest, configuration,
+    /// number of processes, timeouts or program has, or a file with an absolute path among the program's arguments; or,
+    /// where the manifest names the program's file, a file in the module's directory or the directories in it with the
+    /// same extension. Files are compared by inode, size and time, not by content. Modules whose processes were all
+    /// stopped by hand are left out. `notify` is called with the module's name and each step.
     ///
-    /// Returns when all of them are done: for each module its name, and whether it was replaced, or why that failed. A
-    /// failure does not keep the next modules from being reloaded. There is no timeout for the whole; each start and
-    /// shutdown has one, a build has none.
+    /// Returns when all of them are done: for each module of the host, in the order in which they were added, its name,
+    /// and whether it was replaced, or why that failed. `false` stands for a module that has not changed or was left
+    /// out. A failure does not keep the next modules from being reloaded. There is no timeout for the whole; each start
+    /// and shutdown has one, a build has none.
     pub async fn reload_changed(
         &self,
         build: bool,

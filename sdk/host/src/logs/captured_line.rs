@@ -18,17 +18,18 @@ const HEAD_WORDS: usize = 8;
 pub(crate) struct CapturedLine<'a> {
     /// The level that was found; `info` if there is none.
     pub(crate) level: LogLevel,
-    /// The line; without its level if it begins with that. Of a JSON object: its message, or the whole line if it has
-    /// none.
+    /// The line, without the level if it begins with that and has more text; without a syslog priority such as `<3>` in any
+    /// case. Of a JSON object with a level: its message, or the whole line if it has none.
     pub(crate) message: Cow<'a, str>,
-    /// Empty if the line has none.
+    /// Empty if the line has none. Only a JSON object with a level can have one.
     pub(crate) trace_id: Cow<'a, str>,
-    /// The other keys of a JSON object that has a message; `None` for any other line, and if there are none.
+    /// The other keys of a JSON object that has a level and a message; `None` for any other line, and if there are none.
     pub(crate) fields: Option<Box<RawValue>>,
 }
 
-/// The level with this name, in upper or lower case. Known are the usual names of Python, Node.js, log4j, Java, .NET
-/// and syslog; `None` for any other.
+/// The level with this name, in any case of letters. Known are the usual names of Python, Node.js, log4j, Java, .NET and
+/// syslog: `notice` is info, and `critical`, `fatal`, `severe`, `alert`, `emergency` and `panic` are error. `None` for any
+/// other name.
 pub(crate) fn level_named(name: &str) -> Option<LogLevel> {
     const NAMES: [(LogLevel, &[&str]); 5] = [
         (LogLevel::Trace, &["trace", "silly"]),
@@ -224,7 +225,7 @@ fn message_of(behind: &str) -> &str {
     ["- ", "| ", ": ", "-- "].iter().find_map(|mark| message.strip_prefix(mark)).unwrap_or(message).trim_start()
 }
 
-/// Whether a word is a date, a time or a time zone, perhaps in brackets or quotes.
+/// Whether a word is a date or a time, perhaps with a time zone, and perhaps in brackets or quotes.
 fn is_time(word: &str) -> bool {
     let time = ["time=", "ts="].iter().find_map(|key| word.strip_prefix(key)).unwrap_or(word);
     let time = time.trim_start_matches(['[', '"']);

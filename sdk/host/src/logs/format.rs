@@ -14,18 +14,22 @@ use crate::logs::{Origin, Part, Record};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// For a terminal: time of day (with the date if it is not today), level, module, message, fields and the first 8
-    /// characters of the trace id, with ANSI colours. Fields of the host's own lines are left out, since its messages
-    /// say the same. For an output without colours, the caller has to remove these.
+    /// characters of the trace id, with ANSI colours, in the system's time zone. The module is shown without its version, and
+    /// with the number of the process only from 2 on. A line of the host has a `*` before the message, and a captured one a
+    /// `|`. Fields of the host's own lines are left out, since its messages say the same; so are the fields `spans` and
+    /// `target`, and in captured lines those that have a time, the process id, the machine's name or the logger's version. For
+    /// an output without colours, the caller has to remove the colours.
     Pretty,
-    /// Like `Pretty`, but with date, time and offset from UTC: for text that is kept or sent on.
+    /// Like `Pretty`, but with date, time to the millisecond and offset from UTC: for text that is kept or sent on.
     Dated,
-    /// A JSON object in one line, with the fields of [`Record`] that are not empty.
+    /// A JSON object in one line, with the fields of [`Record`]: `trace_id`, `part` and `fields` only if they are set, the
+    /// others always.
     Json,
 }
 
 impl Style {
     /// The record as text that ends with a line end. For people, it has several lines if the message or a field has. Characters
-    /// that could move the cursor, or reorder or hide text, are escaped.
+    /// that could move the cursor, or reorder or hide text, are escaped; for people, foreground colours of a message stay.
     #[must_use]
     pub fn show(self, record: &Record) -> String {
         let time = || Timestamp::try_from(record.time).unwrap_or_default().to_zoned(TimeZone::system());

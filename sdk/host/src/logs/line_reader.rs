@@ -4,8 +4,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
 use super::Part;
 
-/// The longest line that is not split, in bytes without the line end; so also the longest piece, before bytes that are
-/// not UTF-8 are replaced.
+/// The longest line that is not split, in bytes without the `\n` (a `\r` before it counts); so also the longest piece, before
+/// bytes that are not UTF-8 are replaced.
 pub(crate) const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// Reads lines of limited length. It holds one piece of a line at most.

@@ -56,10 +56,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Record {
-    /// When the host received the line.
+    /// When the host received the line. A record in place of dropped lines has the time of the next line that was kept.
     #[serde(with = "format::rfc3339")]
     pub time: SystemTime,
-    /// The level.
+    /// The level. Of a captured line it is the one that was found in it, otherwise info.
     pub level: LogLevel,
     /// What the line is from or about: a process (`name:version/instance-NNN`), a module (`name` or `name:version`), or
     /// `host`.
@@ -70,15 +70,15 @@ pub struct Record {
     /// Empty if it is not known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trace_id: String,
-    /// The text; it may contain any character. A module's message is cut at 64 KiB, and then ends with its whole length
-    /// in words. If a module's fields were too long, it says that.
+    /// The text; it may contain any character, but a captured line comes without its line end. A module's message is cut after 64
+    /// KiB, and then ends with `… (N bytes)`, its whole length. If a module's fields were too long, it says that at the end.
     pub message: String,
     /// Which piece of a captured line over 64 KiB this is. Such a line is split into several records, in order; other
     /// records may come between them. `None`: a whole line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
-    /// A JSON object with more facts. `None` if there are none, or if those of a module were over 64 KiB. A record in
-    /// place of dropped lines has their number as `missed`.
+    /// A JSON object with more facts, as text that may have line ends. `None` if there are none, or if those of a module were over
+    /// 64 KiB. A record in place of dropped lines has their number as `missed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fields: Option<Box<RawValue>>,
 }
@@ -141,7 +141,7 @@ pub(crate) fn shortened(text: &str, max: usize) -> Cow<'_, str> {
     format!("{}… ({} bytes)", &text[..end], text.len()).into()
 }
 
-/// The log of a host. Clones are handles of the same log. Any thread may write and read.
+/// The log of a host. Clones are handles of the same log; the default is a new log without lines. Any thread may write and read.
 #[derive(Debug, Clone, Default)]
 pub struct Logs(Arc<LogState>);
 
@@ -162,8 +162,8 @@ impl Logs {
         self.0.grown.notify_waiters();
     }
 
-    /// Adds a line of the host itself. `module` is what it is about: a process (`name:version/instance-NNN`), a module,
-    /// or `host`.
+    /// Adds a line of the host itself, with the current time, and without a trace id or fields. Never waits. `module` is what it
+    /// is about: a process (`name:version/instance-NNN`), a module, or `host`.
     pub fn host(&self, level: LogLevel, module: &str, message: impl Into<String>) {
         self.write(Record { level, ..Record::new(module, message) });
     }
@@ -196,17 +196,19 @@ impl Logs {
         self.0.grown.notify_waiters();
     }
 
-    /// Follows the log. The follower first returns the last `last` of the kept lines (0: none of them), and then each new line. If
-    /// `last` is at least the number of kept lines, it also returns records with the number of lines that were dropped before.
+    /// Follows the log, without making any process wait. The follower first returns the last `last` of the kept lines (0: none of
+    /// them), and then each new line. If `last` is at least the number of kept lines, it also returns records with the number of
+    /// lines that were dropped before.
     #[must_use]
     pub fn follow(&self, last: usize) -> Follower {
         let position = self.lock().position(last);
         Follower { logs: self.clone(), position }
     }
 
-    /// Follows the log from the oldest kept line on, for a reader that wants all lines. If this follower is more than half of what
-    /// is kept behind, processes that write to stdout or stderr wait for it, for up to a second. After that it misses lines like
-    /// any other follower, and gets a record with their number.
+    /// Follows the log from the oldest kept line on, for a reader that wants all lines. If this follower is more than 5,000 lines
+    /// or 4 MiB behind, half of what is kept, processes that write to stdout or stderr wait for it, for up to a second. If it is
+    /// still behind then, they do not wait for it again until it has caught up; like any other follower it may miss lines, and
+    /// gets records with their number.
     #[must_use]
     pub fn follow_all(&self) -> Follower {
         let position = self.lock().complete_position();
@@ -223,8 +225,9 @@ impl Logs {
     }
 }
 
-/// Reads the log. In place of lines that were dropped before they were read, it returns a record of the host that says how many
-/// these were, and of which module.
+/// Reads the log. In place of lines that were dropped before they were read, it returns a record of the host, a warning, that says
+/// how many these were, and of which module. That record comes before the next line that was kept of that module's own lines, or
+/// of the host's lines about it.
 #[derive(Debug)]
 pub struct Follower {
     logs: Logs,
@@ -232,7 +235,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// The next line, or `None` if there is none now. Never waits.
+    /// The next line, or `None` if there is none now, also at the end of the log. Never waits.
     pub fn try_next(&mut self) -> Option<Arc<Record>> {
         let (record, caught_up) = self.logs.lock().take(&mut self.position)?;
         if caught_up {

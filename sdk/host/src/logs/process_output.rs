@@ -35,7 +35,9 @@ impl ProcessOutput {
         &self.instance
     }
 
-    /// The last lines of stderr and the last errors of the module's log, together at most 20, oldest first.
+    /// The last lines of stderr and the last errors of the module's log, together at most 20, oldest first. One over 2
+    /// KiB is cut, and ends with its length. Those of stderr have no line ends; an error of the log may have some
+    /// within it.
     pub(crate) fn tail(&self) -> Vec<String> {
         lock(&self.tail).iter().cloned().collect()
     }
@@ -49,9 +51,9 @@ impl ProcessOutput {
         tail.push_back(shortened(line, TAIL_LINE_BYTES).into_owned());
     }
 
-    /// Logs all lines of stdout or stderr until its end, or until it can't be read. If a reader of the log is behind,
-    /// this waits before each line, for up to a second; the pipe fills up meanwhile, so that the process waits too. The
-    /// later pieces of a long line have the level of the first one.
+    /// Logs all lines of stdout or stderr until its end, or until it can't be read. If a follower of all lines is
+    /// behind, this waits before the next line, for up to a second (see [`Logs::room`]); the pipe fills up meanwhile,
+    /// so that the process waits too. The later pieces of a long line have the level of the first one.
     pub(crate) async fn pump(self: Arc<Self>, source: impl AsyncRead + Unpin, origin: Origin) {
         let mut pieces = LineReader::new(source);
         let mut level = LogLevel::Info;

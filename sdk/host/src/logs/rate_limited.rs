@@ -13,8 +13,8 @@ const MAX_LINES: u32 = 10;
 /// The time over which [`MAX_LINES`] counts.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// A log for lines of one kind about one process: at most 10 of them within 10 seconds. At the end of a window a warning says how
-/// many lines were left out in it. Clones share the limit.
+/// A log for lines of one kind about one process: at most 10 of them in each window of 10 seconds. At the end of a window a
+/// warning says how many lines were left out in it, if any were. Clones share the limit.
 #[derive(Debug, Clone)]
 pub(crate) struct RateLimitedLog {
     logs: Logs,

@@ -1,5 +1,6 @@
 //! Keeps the latest lines. Each module has a share, and the host's lines about that module have another one. When there is no
-//! room, the largest share loses its oldest line, so that a module that floods the log displaces only its own lines.
+//! room, the largest share loses its oldest line. So a module that floods the log displaces only its own lines, once its share
+//! is the largest.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -46,9 +46,9 @@ pub(crate) use request::{HostRequest, InFlight};
 /// How many calls and events may wait in the queue of a sequential module. More are refused with `RESOURCE_EXHAUSTED`.
 /// The host's own requests in the queue count, but are never refused for their number.
 const MAX_QUEUED: usize = 1024;
-/// How many calls and events a concurrent module may have. More are refused with `RESOURCE_EXHAUSTED`. The SDK refuses calls long before
-/// that; this limit is for modules that do not. The ids of the same number of overdue requests are kept; a late reply to a further one is
-/// taken for a mistake of the module.
+/// How many requests a concurrent module may have. Further calls and events are refused with `RESOURCE_EXHAUSTED`; the host's own requests
+/// count, but are never refused for it. The SDK refuses calls long before that; this limit is for modules that do not. The ids of the same
+/// number of overdue requests are kept; a late reply to a further one is taken for a mistake of the module.
 const MAX_IN_FLIGHT: usize = 16 * 1024;
 
 /// The id of `init`. Other requests count up from it.
@@ -105,7 +105,9 @@ pub(crate) enum Admitted<'a> {
 /// A request whose caller has stopped waiting before the module has replied.
 pub(crate) struct Abandoned {
     pub(crate) reply: ReplyTo,
+    /// When the request was admitted.
     pub(crate) started: Instant,
+    /// The call or event; `None` for a request of the host itself.
     pub(crate) call: Option<RequestInfo>,
     pub(crate) delivery: Delivery,
 }
@@ -239,7 +241,8 @@ impl RequestTable {
     }
 
     /// Removes the request with this id, since its reply has come; without an id, the current one of a sequential module. Returns that
-    /// request, or `None` if there is none, and the next request to send to a sequential module.
+    /// request (of an overdue one, a stand-in without a caller), or `None` if there is none; and the next request to send to a sequential
+    /// module.
     pub(crate) fn complete(&mut self, id: Option<u64>) -> (Option<InFlight>, Option<(u64, HostRequest<'static>)>) {
         let Some(id) = id.or_else(|| self.queue.as_ref()?.current) else { return (None, None) };
         let done = self.in_flight.remove(&id).or_else(|| self.overdue.remove(&id).then(InFlight::overdue));
@@ -282,8 +285,8 @@ impl RequestTable {
         (over, self.next_deadline)
     }
 
-    /// Makes the abandoned requests of a concurrent module overdue whose time has come, and returns when the next one will be. The request
-    /// of a sequential module stays: the next one can't be sent before the module has replied.
+    /// Makes the abandoned requests of a concurrent module overdue whose time has come, and returns when the next one will be; `None` if
+    /// no request is abandoned. The request of a sequential module stays: the next one can't be sent before the module has replied.
     pub(crate) fn drop_overdue(&mut self, now: Instant) -> Option<Instant> {
         if self.is_sequential() {
             return None;
@@ -303,14 +306,15 @@ impl RequestTable {
         }
     }
 
-    /// From now on takes no request but `shutdown`. Removes the queued requests and returns them.
+    /// From now on takes no request but `shutdown`. Removes the queued requests and returns them, in the order of the queue; none for a
+    /// concurrent module.
     pub(crate) fn stop(&mut self) -> Vec<(HostRequest<'static>, InFlight)> {
         self.take_only_shutdown();
         let Some(queue) = &mut self.queue else { return Vec::new() };
         queue.drain().filter_map(|(id, request)| Some((request, self.in_flight.remove(&id)?))).collect()
     }
 
-    /// From now on takes no request. Removes all requests, queued ones included, and returns them, the oldest first.
+    /// From now on takes no request. Removes all requests, queued ones included, and returns them, the oldest first; none the second time.
     pub(crate) fn close(&mut self) -> Vec<InFlight> {
         self.intake = Intake::None;
         let mut all: Vec<_> = self.in_flight.drain().collect();

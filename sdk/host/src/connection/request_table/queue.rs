@@ -79,7 +79,7 @@ impl SequentialQueue {
         None
     }
 
-    /// Removes all waiting requests, with their ids, in the order of the queue.
+    /// Removes all waiting requests, with their ids, the most urgent first. The current one stays.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (u64, HostRequest<'static>)> {
         std::mem::take(&mut self.waiting).into_iter().map(|((_, id), queued)| (id, queued.request))
     }
