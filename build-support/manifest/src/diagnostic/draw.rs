@@ -64,8 +64,8 @@ fn group(diagnostic: &Diagnostic) -> Group<'_> {
     group
 }
 
-/// The lines from the first place to the last, with all `places` marked; these are in `source`, and at least one. Only these lines are passed to the
-/// renderer, which reads its whole input each time: a manifest may be long and have many mistakes.
+/// The lines from the first place to the last, with all `places` marked; these are in `source`, and at least one. Only these lines are
+/// passed to the renderer, which reads its whole input each time: a manifest may be long and have many mistakes.
 fn snippet<'a>(
     source: &'a Source,
     places: &[(AnnotationKind, &'a Place)],

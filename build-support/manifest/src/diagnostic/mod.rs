@@ -141,8 +141,8 @@ impl Diagnostic {
         self.code
     }
 
-    /// What is wrong, or what has changed, without a full stop and a line end after it. It may quote the manifest, and with it control
-    /// characters: pass it through [`harmless`] before it is shown. The same holds for labels, notes and the help.
+    /// What is wrong, or what has changed; without the severity and the code. It may quote the manifest, and with it line ends and other
+    /// control characters: pass it through [`harmless`] before it is shown. The same holds for labels, notes and the help.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -180,7 +180,8 @@ impl Diagnostic {
     ///
     /// # Panics
     ///
-    /// If it has a place and is not part of a [`Report`] yet, or if the place is not in the text of its source.
+    /// If it has a place and is not part of a [`Report`] yet, or if the place begins beyond the text of its source or within a
+    /// character.
     #[must_use]
     pub fn to_line(&self) -> String {
         let help = self.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();

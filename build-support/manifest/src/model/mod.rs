@@ -86,8 +86,9 @@ pub struct ModuleInfo {
     /// The module's licence: any text, which is not checked. `None` if the manifest names no licence.
     pub license: Option<String>,
     /// The runtimes that the module is made for, in the order and the spelling of the manifest: ASCII letters, digits, `_`
-    /// and `-`, at least one character. The host ignores them. If names differ only in case, only the first is kept; the same text twice is an error. A list that is not
-    /// empty and has no `Process`, in upper or lower case, is a warning. Empty if the manifest does not say.
+    /// and `-`, at least one character. The host ignores them. If names differ only in case, only the first is kept; the same
+    /// text twice is an error. A list that is not empty and has no `Process`, in upper or lower case, is a warning. Empty if the
+    /// manifest does not say.
     pub runtime_targets: Vec<String>,
 }
 

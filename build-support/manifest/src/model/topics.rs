@@ -7,7 +7,7 @@ use super::{Deprecated, MessageType, Name};
 pub struct ProvidedService {
     /// The topic under which the service is called, such as `orders.place`: one or more words of ASCII letters, digits, `_` and
     /// `-`, joined by dots. The first begins with a letter, each other one with a letter or a digit. An event may have the same
-    /// topic; another module of the same host can't provide a service with it.
+    /// topic; another module of the same host can't provide a service with it. Its span is that in `[provides]`.
     pub topic: Name,
     /// What the service does, for people: it is in the documentation of the generated code. `None` if the manifest does not say.
     pub description: Option<String>,
@@ -37,7 +37,8 @@ pub struct ProvidedService {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProvidedEvent {
     /// The topic under which the event is published, such as `orders.placed`. The same characters as in
-    /// [`ProvidedService::topic`]. A service may have the same topic, and other modules may publish events under it.
+    /// [`ProvidedService::topic`]. A service may have the same topic, and other modules may publish events under it. Its span is that
+    /// in `[provides]`.
     pub topic: Name,
     /// What has happened when the event is published, for people. `None` if the manifest does not say.
     pub description: Option<String>,
