@@ -74,6 +74,7 @@ macro_rules! codes {
             }
         }
 
+        /// Writes the name, as `as_str` returns it, padded to the width of the format.
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.pad(self.as_str())

@@ -20,7 +20,7 @@ use crate::text::harmless;
 
 /// A mistake in a manifest, or a change between two manifests: what it is, where it is, and what to do about it. It is built with
 /// [`new`](Self::new) or [`change`](Self::change) and the methods that take `self`, then put into a [`Report`]. Texts may be any;
-/// they are escaped when they are displayed. Two diagnostics are equal if all their parts are.
+/// the report escapes them when it is displayed. Two diagnostics are equal if all their parts are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     severity: Severity,

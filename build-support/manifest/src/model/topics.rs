@@ -48,7 +48,8 @@ pub struct ProvidedEvent {
     pub payload: Option<MessageType>,
     /// Whether the host delivers the event again if the subscriber's process dies while handling it. The number of deliveries
     /// has no limit, so an event that ends each process that handles it comes back until its time is over (HOST.md, "Events").
-    /// If not, such an event is lost for that subscriber. `false` if the manifest does not say.
+    /// If not, such an event is lost for that subscriber. A host that does not run this module does not know of it: there the event
+    /// is not durable. `false` if the manifest does not say.
     pub durable: bool,
 }
 

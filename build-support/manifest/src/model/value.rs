@@ -12,7 +12,8 @@ use toml_datetime::Datetime;
 use crate::duration::parse_duration;
 
 /// A default or a bound from the manifest. The host also makes one of a value of its configuration, to check it against
-/// [`Bounds`](super::Bounds). The variant is that of the type; for a newtype, that of the inner type.
+/// [`Bounds`](super::Bounds); in such a one the parts of a list or a map are placeholders, since bounds only count them. The variant
+/// is that of the type; for a newtype, that of the inner type.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// A `string`.
