@@ -98,8 +98,8 @@ pub struct Requires {
     /// Whether the manifest has this table. If it does, the host answers the module's calls to services that are not in
     /// `services` with `PERMISSION_DENIED`; if not, the module may call any service.
     pub declared: bool,
-    /// The topics of the services that the module calls, sorted; characters as in [`ProvidedService::topic`]. No module has to
-    /// provide them.
+    /// The topics of the services that the module calls, sorted; characters as in [`ProvidedService::topic`]. If no
+    /// module provides one, the host only warns.
     pub services: Vec<Name>,
     /// The topics of the events that the module handles, sorted; characters as in [`ProvidedService::topic`]. The host sends it
     /// no other events, with or without this table.

@@ -13,7 +13,7 @@ pub struct ProcessInfo {
     pub span: Option<Span>,
     /// The program, or the directory that contains `entry`; not empty. A relative path starts at the directory of the manifest.
     /// `None`: the program that cargo builds of the package in that directory. Then `interpreter`, `entry`, `sha256` and
-    /// `size_bytes` are `None` too. Whether the file exists is checked by the host alone.
+    /// `size_bytes` are `None` too. The file may be missing: the manifest's reader does not look.
     pub path: Option<Name>,
     /// The file of the interpreter that runs the program, such as `python3`; one file name, not empty, not a command line. With a `/` in
     /// it, a relative path starts at the directory of the manifest; otherwise the file is looked for on the `PATH`. `None`: the
