@@ -14,27 +14,29 @@ use crate::wording::list;
 /// The manifests that another manifest names in `[requires.from]`, and which of them declares each required topic.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Imports {
-    /// The manifests, each once, sorted by the names of their modules. No two modules have the same name in Rust.
+    /// The manifests, each path once, sorted by the names of their modules. No two of these names are the same if `-` is read as
+    /// `_` and upper case as lower case. Empty if the other manifest names none.
     pub manifests: Vec<Import>,
-    /// Warnings about the manifest that names them: required topics that no manifest declares, and required topics that are
-    /// deprecated. The warnings about the named manifests themselves are not among them.
+    /// Warnings about the manifest that names them: required topics that no manifest declares (without `[requires.from]` all of
+    /// them), and required topics that are deprecated. The warnings about the named manifests themselves are not among them.
     pub warnings: Report,
-    /// For each required topic that a manifest declares, the index of that manifest in `manifests`.
+    /// For each required topic that a manifest declares, the index of that manifest in `manifests`. A service and an event with the same
+    /// topic have an entry each.
     declared_by: BTreeMap<(TopicKind, String), usize>,
 }
 
 /// A manifest that another one names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Import {
-    /// The text of the manifest, with its path.
+    /// The text of the manifest, with its path as [`Source::resolve`] returns it.
     pub source: Source,
-    /// The manifest, parsed from `source`.
+    /// The manifest, parsed from `source`. What it requires itself was not read.
     pub manifest: Manifest,
 }
 
 impl Imports {
-    /// The files that `manifest`, which was parsed from `source`, names, as [`Source::resolve`] returns them; each path once, sorted.
-    /// Nothing is read, so the files may be missing. Code that is generated from the manifest depends on them too.
+    /// The files that `manifest`, which was parsed from `source`, names in `[requires.from]`, as [`Source::resolve`] returns them; each
+    /// path once, sorted. Nothing is read, so the files may be missing. Code that is generated from the manifest depends on them too.
     #[must_use]
     pub fn paths(source: &Source, manifest: &Manifest) -> Vec<PathBuf> {
         let mut paths: Vec<_> = manifest.requires.from.iter().map(|from| source.resolve(from.path.as_str())).collect();
@@ -43,8 +45,8 @@ impl Imports {
         paths
     }
 
-    /// Reads the files that `manifest`, which was parsed from `source`, names. Their own `[requires.from]` is not followed. Blocks
-    /// until all are read.
+    /// Reads the files that `manifest`, which was parsed from `source`, names in `[requires.from]`, and finds in them the topics that it
+    /// requires. Their own `[requires.from]` is not followed. Blocks until all are read, also after a mistake in one.
     ///
     /// # Errors
     ///
@@ -60,8 +62,9 @@ impl Imports {
     /// # Errors
     ///
     /// A report of all mistakes: files that can't be read or are invalid (with the mistakes in them), entries whose file is of another
-    /// module or does not provide the topic, topics that two manifests declare, and two modules with the same name in Rust. Entries
-    /// that are for no required topic are reported only if there is no other mistake.
+    /// module or does not provide the topic, topics that two manifests provide without an entry for the topic, and two modules whose
+    /// names differ at most in case and in `-` for `_`. Entries that are for no required topic are reported only if there is no other
+    /// mistake. The report has no warnings.
     pub fn load(
         source: &Source,
         manifest: &Manifest,
@@ -113,7 +116,7 @@ impl Imports {
         Some((import, import.manifest.events.iter().find(|event| event.topic.as_str() == topic)?))
     }
 
-    /// The manifest that declares a required topic of this kind.
+    /// The manifest that declares a required topic of this kind. `None` if there is none.
     fn declaring(&self, kind: TopicKind, topic: &str) -> Option<&Import> {
         Some(&self.manifests[*self.declared_by.get(&(kind, topic.to_owned()))?])
     }
@@ -124,9 +127,9 @@ impl Imports {
 struct Loaded {
     /// Each file by its path. `None`: the file can't be read, or is not a valid manifest.
     files: BTreeMap<PathBuf, Option<Import>>,
-    /// Mistakes in the manifest that names them.
+    /// Mistakes in the manifest that names them: for each file without an import, the first entry that names it.
     errors: Vec<Diagnostic>,
-    /// Mistakes in the files themselves.
+    /// Mistakes in the files themselves, of files that could be read.
     reports: Vec<Report>,
 }
 
@@ -144,7 +147,8 @@ impl Loaded {
         loaded
     }
 
-    /// Reads and parses the file at `path`, which `entry` names. `None` if it can't be read or is invalid; that is in `errors`.
+    /// Reads and parses the file at `path`, which `entry` names. `None` if it can't be read or is invalid; that is in `errors`, and what
+    /// is wrong in it in `reports`.
     fn import(
         &mut self,
         entry: &ImportEntry,
@@ -189,7 +193,7 @@ impl TopicKind {
         }
     }
 
-    /// The topics of this kind that a manifest provides, sorted; those that are deprecated with what says so.
+    /// The topics of this kind that a manifest provides, sorted; each with `Some` if it is deprecated.
     fn provided(self, manifest: &Manifest) -> Vec<(&str, Option<&Deprecated>)> {
         match self {
             Self::Service => manifest.services.iter().map(|it| (it.topic.as_str(), it.deprecated.as_ref())).collect(),
@@ -215,7 +219,7 @@ struct Candidate<'m> {
 /// Finds the manifest that declares each required topic.
 struct Resolver<'m> {
     candidates: Vec<Candidate<'m>>,
-    /// The names of the entries that declare a required topic.
+    /// The names of the entries that are for a required topic, or whose manifest declares one.
     used: Vec<&'m str>,
     declared_by: BTreeMap<(TopicKind, String), usize>,
     errors: Vec<Diagnostic>,
@@ -224,7 +228,7 @@ struct Resolver<'m> {
 
 impl Resolver<'_> {
     /// Finds all topics that `manifest` requires. `complete`: all files are valid manifests. Otherwise a topic that is not found may be
-    /// in a file with mistakes, so it is not reported, and neither is an entry that is for no required topic.
+    /// in a file with mistakes, so it is not reported. An entry that is for no required topic is reported if there is no other mistake.
     fn resolve(&mut self, manifest: &Manifest, complete: bool) {
         let required = || manifest.requires.services.iter().chain(&manifest.requires.events);
         self.check_names(&|name| required().any(|topic| topic.as_str() == name));
@@ -250,8 +254,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Reports two manifests whose modules have the same name in Rust, where `-` becomes `_` and upper case does not count: the
-    /// generated code has a Rust module of that name for each.
+    /// Reports two manifests whose modules have the same name if `-` is read as `_` and upper case as lower case: the generated code
+    /// has a Rust module for each, with a name that is made from the module's.
     fn check_modules(&mut self) {
         let plain =
             |candidate: &Candidate<'_>| candidate.manifest.module.name.as_str().replace('-', "_").to_ascii_lowercase();
@@ -269,8 +273,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Reports an entry whose name is neither a required topic nor the name of the module in the file. `is_topic` says whether a name
-    /// is a required topic.
+    /// Reports an entry whose name is neither a required topic nor the name of the module in the file, unless the name has a dot.
+    /// `is_topic` says whether a name is a required topic.
     fn check_names(&mut self, is_topic: &dyn Fn(&str) -> bool) {
         for Candidate { entry, manifest, .. } in &self.candidates {
             let (name, own) = (entry.name.as_str(), manifest.module.name.as_str());
@@ -286,8 +290,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Finds the manifest that declares a required topic. If there is an entry for the topic itself, no other one is looked at. A topic
-    /// that no manifest declares is a warning if `complete`.
+    /// Finds the manifest that declares a required topic. If there is an entry for the topic itself, with a valid manifest, no other one
+    /// is looked at. A topic that no manifest declares is a warning if `complete`.
     fn find(&mut self, topic: &Name, kind: TopicKind, complete: bool) {
         let name = topic.as_str();
         if let Some(position) = self.candidates.iter().position(|candidate| candidate.entry.name.as_str() == name) {

@@ -27,7 +27,8 @@
 //! assert_eq!(manifest.config[0].default, Some(Value::String("sqlite:///data.db".into())));
 //! ```
 //!
-//! A report has all mistakes, not only the first. Displayed, it looks like rustc's errors:
+//! A report has all mistakes, not only the first; but mistakes in the TOML itself hide those in what the manifest says.
+//! Displayed, it looks like rustc's errors:
 //!
 //! ```
 //! use ixt_manifest::{Manifest, Source};
@@ -44,8 +45,8 @@
 //! ```
 //!
 //! [`Imports`] reads the manifests of required modules, and [`compare`] reports what a change of a manifest breaks.
-//! `REFERENCE.md` beside this crate describes the language; [`language`] is the same as data. [`text`] escapes text from
-//! outside, for all crates.
+//! `REFERENCE.md` beside this crate describes the language; [`language`] has its tables and keys as data. [`text`] makes text
+//! from outside harmless to a terminal, also for the code generator, the host and the command `ixt`.
 //!
 //! From the text to the model: `source_file` reads the text from a file, `read` turns it into the `model` by the tables in
 //! `language`, and `check` checks what depends on several parts of it. Every mistake is a `diagnostic`.

@@ -7,7 +7,8 @@ use crate::source::Source;
 use crate::text::harmless;
 
 impl Source {
-    /// Reads the file at `path`, which becomes the path of the source. Blocks until the file is read, whatever its size.
+    /// Reads the file at `path`, which becomes the path of the source; in it, what is not UTF-8 is replaced by U+FFFD. The text is
+    /// not parsed. Blocks until the file is read, whatever its size.
     ///
     /// # Errors
     ///
@@ -26,7 +27,8 @@ impl Source {
     }
 }
 
-/// The text of the file at `path`. The error says in words why it can't be read, or in which line it is not UTF-8.
+/// The text of the file at `path`. The error says in words why it can't be read, or in which line it is not UTF-8; the path is
+/// not in it.
 pub(crate) fn read_text(path: &Path) -> Result<String, String> {
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
     String::from_utf8(bytes).map_err(|error| {

@@ -4,12 +4,13 @@
 //! Characters that move the cursor, that hide or reorder the text around them, or that are invisible are replaced by escapes such
 //! as `\u{1b}`. A few invisible ones remain, since Persian, Mongolian, the languages of India and emoji need them, and they neither
 //! hide nor reorder anything: the joiner and the non-joiner (U+200D, U+200C), and the variation selectors U+FE00 to U+FE0F and
-//! U+180B to U+180F (except U+180E).
+//! U+180B to U+180F (except U+180E). Spaces of any width remain too.
 
 use std::fmt::Write as _;
 
 /// Escapes everything that is not plain text, also line ends, tabs and colours. For a text that is part of a line: a name, a key,
-/// an error. A backslash stays, so a text that has an escape in it already looks like an escaped one.
+/// an error. Plain text stays as it is, of any length and without quotes. A backslash stays too, so a text that has an escape in it
+/// already looks like an escaped one.
 ///
 /// ```
 /// # use ixt_manifest::text::harmless;
@@ -25,11 +26,12 @@ pub fn harmless(text: &str) -> String {
 }
 
 /// Escapes everything that is not plain text except line ends, tabs and colours. For several lines, such as the output of a program.
-/// Each line but the first gets `indent` before it, so that no line can be taken for one of the program that prints it. A line
-/// end `\r\n` becomes `\n`; a `\r` elsewhere is escaped, except at the end of the text, where it is left out.
+/// `indent` is added after each line end, also one at the end of the text; so no line but the first can be taken for one of the
+/// program that prints it. A line end `\r\n` becomes `\n`; a `\r` elsewhere is escaped, except at the end of the text, where it is
+/// left out.
 ///
 /// The colours that remain are foreground colours, and bold, dim, italic and underlined. Background colours are escaped, since they can
-/// hide text. If the text leaves a colour on, it is reset at the end.
+/// hide text. If the last colour in the text is not the reset `ESC [0m`, this is added at the end.
 ///
 /// ```
 /// # use ixt_manifest::text::harmless_lines;
@@ -72,8 +74,8 @@ pub fn harmless_lines(text: &str, indent: &str) -> String {
     shown
 }
 
-/// Writes a JSON value in one line, with JSON's escapes for all characters that are not plain text. `json` has to be valid JSON,
-/// which is not checked; the value stays the same.
+/// Writes a JSON value in one line, without a line end, with JSON's escapes for all characters that are not plain text. Line ends
+/// and tabs between values become spaces. `json` has to be valid JSON, which is not checked; the value stays the same.
 ///
 /// ```
 /// # use ixt_manifest::text::harmless_json;
@@ -112,7 +114,8 @@ fn is_hidden(c: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The colour that a text begins with, `ESC [ numbers m`. `None` if there is none, or if one of the numbers is not known to be harmless.
+/// The colour, or the reset, that a text begins with: `ESC [ numbers m`. `None` if there is none, or if one of the numbers is missing or
+/// not known to be harmless.
 fn color(text: &str) -> Option<&str> {
     let after = text.strip_prefix("\u{1b}[")?;
     let (numbers, rest) = after.split_at(after.find(|c: char| !(c.is_ascii_digit() || c == ';'))?);

@@ -15,7 +15,7 @@ pub(crate) fn all_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-/// `` one of `a`, `b` ``, or only the name if there is just one.
+/// `` one of `a`, `b` ``, or only the name if there is just one. Without names the empty text.
 pub(crate) fn one_of<'a>(names: impl IntoIterator<Item = &'a str> + Clone) -> String {
     let many = names.clone().into_iter().nth(1).is_some();
     if many { format!("one of {}", list(names)) } else { list(names) }

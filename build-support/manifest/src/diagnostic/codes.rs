@@ -1,15 +1,17 @@
 //! All kinds of mistakes in a manifest, and all rules by which changes are judged. The reference page lists them from here, with
-//! their docs as the texts, and tests check that a manifest in `manifests/` shows each.
+//! their docs as the texts, and tests check that a manifest in `manifests/` shows each, except for `invalid-option`, which no
+//! manifest can have.
 
 use std::fmt;
 
-/// How serious a [`Diagnostic`](crate::Diagnostic) is. `Error` and `Warning` are about a manifest, the other three about a change.
-/// Reports are sorted in the order of the variants.
+/// How serious a [`Diagnostic`](crate::Diagnostic) is. `Error` and `Warning` are about a manifest, the host's file or an option, the
+/// other three about a change. Reports are sorted in the order of the variants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// The manifest is invalid: neither is code generated from it, nor does a host start its module.
+    /// The manifest is invalid: no code is generated from it. Nor does a host start its module, unless it is a mistake that
+    /// [`Manifest::parse`](crate::Manifest::parse) does not look for, such as one in `[requires.from]`.
     Error,
-    /// The manifest is valid, but probably does not say what its author means.
+    /// The manifest is valid, but probably does not say what its author means. Code is generated from it, and hosts start its module.
     Warning,
     /// Callers, subscribers or configurations that worked with the old manifest may not work with the new one.
     Breaking,
@@ -43,10 +45,11 @@ macro_rules! codes {
         }
 
         impl $type {
-            /// All of them, sorted by their names.
+            /// All of them, each once, sorted by their names.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The name that reports show in brackets. It stays the same from release to release.
+            /// The name that reports show in brackets: words in lower case, joined by `-`. It stays the same from release to
+            /// release.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -54,7 +57,7 @@ macro_rules! codes {
                 }
             }
 
-            /// How serious a diagnostic with this code is.
+            /// How serious a diagnostic with this name is: always the same.
             #[must_use]
             pub const fn severity(self) -> Severity {
                 match self {
@@ -62,7 +65,7 @@ macro_rules! codes {
                 }
             }
 
-            /// The meaning in one to three sentences of Markdown, for the reference page.
+            /// The meaning in one to three sentences of Markdown, in one line without a line end, for the reference page.
             #[must_use]
             pub const fn summary(self) -> &'static str {
                 match self {
@@ -71,6 +74,7 @@ macro_rules! codes {
             }
         }
 
+        /// Writes the name, as `as_str` returns it, padded to the width of the format.
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.pad(self.as_str())

@@ -8,8 +8,12 @@ use super::{Diagnostic, Place, Severity};
 use crate::source::{Source, Span};
 use crate::text::{harmless, harmless_lines};
 
-/// The text for all diagnostics, with an empty line between two. Empty if there are none. With `colors`, rustc's colours, as ANSI
-/// escape sequences. Each diagnostic has to have its sources set.
+/// The text for all diagnostics, each with a line end after it, with an empty line between two. Empty if there are none. With `colors`,
+/// rustc's colours, as ANSI escape sequences.
+///
+/// # Panics
+///
+/// If a place has no source yet, or is not in the text of its source.
 pub(super) fn draw(diagnostics: &[Diagnostic], colors: bool) -> String {
     let renderer = if colors { Renderer::styled() } else { Renderer::plain() };
     let mut text = String::new();
@@ -24,7 +28,8 @@ pub(super) fn draw(diagnostics: &[Diagnostic], colors: bool) -> String {
     text
 }
 
-/// One diagnostic: its title, the places in its manifest, those in each other manifest, its notes and its help.
+/// One diagnostic: its title, the places in the manifest of its own place, those in each other manifest (sorted by path), its notes and
+/// its help.
 fn group(diagnostic: &Diagnostic) -> Group<'_> {
     let level = match diagnostic.severity {
         Severity::Error | Severity::Breaking => Level::ERROR,
@@ -59,8 +64,8 @@ fn group(diagnostic: &Diagnostic) -> Group<'_> {
     group
 }
 
-/// The lines from the first place to the last, with all `places` marked, which are in `source`. Only these lines are passed to the
-/// renderer, which reads its whole input each time: a manifest may be long and have many mistakes.
+/// The lines from the first place to the last, with all `places` marked; these are in `source`, and at least one. Only these lines are
+/// passed to the renderer, which reads its whole input each time: a manifest may be long and have many mistakes.
 fn snippet<'a>(
     source: &'a Source,
     places: &[(AnnotationKind, &'a Place)],
@@ -80,7 +85,8 @@ fn snippet<'a>(
     snippet
 }
 
-/// The part of a span in its first line. A table or a long string may span many lines, and the first is enough to find it.
+/// The part of a span in its first line, without the line end. A table or a long string may span many lines, and the first is enough to
+/// find it.
 fn first_line(text: &str, span: &Span) -> Span {
     let line = text[span.clone()].lines().next().unwrap_or_default();
     span.start..span.start + line.len()

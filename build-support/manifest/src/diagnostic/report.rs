@@ -13,17 +13,20 @@ use crate::source::Source;
 /// report, in the order of [`extend`](Self::extend), and within one report by their place in the text, then by code; those without a
 /// place come first.
 ///
-/// Displayed, a report is what a person reads: for each diagnostic the severity, the code and the message; `file:line:column` and
-/// the line of each place, with the mistake marked; the notes; and the help. A diagnostic without a place has no lines.
-/// Everything is escaped as by [`harmless_lines`](crate::text::harmless_lines).
+/// Displayed, a report is what a person reads: for each diagnostic the severity, the code and the message; for each manifest with
+/// places of it, `file:line:column` and the lines of the places, which are marked; the notes; and the help. A place that spans
+/// several lines is marked in its first one. A diagnostic without places has no lines. Each diagnostic ends with a line end, and an
+/// empty line separates two. A report without diagnostics is the empty text. Everything is escaped as by
+/// [`harmless_lines`](crate::text::harmless_lines).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     diagnostics: Vec<Diagnostic>,
 }
 
 impl Report {
-    /// A report of these diagnostics, which may be in any order. Each place gets `source` as its manifest, unless
-    /// [`Diagnostic::related_in`] has set another one. Of equal diagnostics at one place, only one stays.
+    /// A report of these diagnostics, which may be in any order; the list may be empty. Each place gets `source` as its manifest, unless
+    /// it has one already: by [`Diagnostic::related_in`], or from an earlier report. Of equal diagnostics that follow each other
+    /// in the order of the report, only one stays.
     #[must_use]
     pub fn new(source: &Source, mut diagnostics: Vec<Diagnostic>) -> Self {
         for diagnostic in &mut diagnostics {
@@ -35,13 +38,13 @@ impl Report {
     }
 
     /// Adds a report on another manifest, or of another check. Its diagnostics come after those of the same severity that are
-    /// here. Equal diagnostics of the two reports both stay.
+    /// here. Equal diagnostics of the two reports both stay. Places keep their manifests.
     pub fn extend(&mut self, other: Self) {
         self.diagnostics.extend(other.diagnostics);
         self.diagnostics.sort_by_key(Diagnostic::severity);
     }
 
-    /// The diagnostics, errors first, then warnings and notes; [`Report`] describes the order of equally severe ones.
+    /// The diagnostics, in the order of [`Severity`]; [`Report`] describes the order of equally severe ones.
     #[must_use]
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics
@@ -53,14 +56,14 @@ impl Report {
         self.diagnostics.is_empty()
     }
 
-    /// The number of diagnostics of a severity.
+    /// The number of diagnostics of exactly this severity.
     #[must_use]
     pub fn count(&self, severity: Severity) -> usize {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.severity() == severity).count()
     }
 
     /// The text of `to_string` in rustc's colours, as ANSI escape sequences for a terminal. They are in it whether or not the output
-    /// is a terminal: that is for the caller to know.
+    /// is a terminal: that is for the caller to know. Empty if there are no diagnostics.
     #[must_use]
     pub fn to_ansi_string(&self) -> String {
         draw(&self.diagnostics, true)

@@ -5,7 +5,8 @@ use crate::source::Span;
 
 impl Diagnostic {
     /// The diagnostic for an error of the TOML parser in `text`, with the code [`Code::Syntax`]. It has a place if the parser names
-    /// one. `text` has to be the text that was parsed.
+    /// one, and no help. `text` has to be the text that was parsed, which is not checked: it is used to widen the place to whole
+    /// characters.
     #[must_use]
     pub fn syntax(error: &toml::de::Error, text: &str) -> Self {
         // The parser's message reads "what is wrong, expected this, that"; the first half is the title.
@@ -22,7 +23,7 @@ impl Diagnostic {
     }
 }
 
-/// Widens a span of the parser, which may begin or end within a character, to whole characters.
+/// Widens a span of the parser, which may begin or end within a character, to whole characters. What is beyond the text is cut off.
 fn whole_characters(text: &str, Span { start, end }: Span) -> Span {
     let (mut start, mut end) = (start.min(text.len()), end.min(text.len()));
     while !text.is_char_boundary(start) {

@@ -12,17 +12,18 @@ use crate::source::Span;
 /// What the values of a type have to satisfy beyond the type itself. `None`: the manifest has no such bound, so every value satisfies it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Bounds {
-    /// The least value that is allowed, of the same type as the values. Only for `integer`, `float`, `duration` and `size`.
+    /// The least value that is allowed, itself included, of the same type as the values. Only for `integer`, `float`, `duration` and
+    /// `size`.
     pub min: Option<Bound<Value>>,
-    /// The greatest value that is allowed, for the same types as `min`. It is not less than `min`.
+    /// The greatest value that is allowed, itself included, for the same types as `min`. It is not less than `min`.
     pub max: Option<Bound<Value>>,
     /// The least length that is allowed: characters (Unicode scalar values) of a `string`, bytes of a `bytes`, items of a list,
-    /// entries of a map. Only for these types.
+    /// entries of a map. Only for these types. 0 to 2^63 - 1.
     pub min_length: Option<Bound<u64>>,
     /// The greatest length that is allowed, in the same units and for the same types. It is not less than `min_length`.
     pub max_length: Option<Bound<u64>>,
-    /// A regular expression of the crate `regex-lite` that has to match somewhere in the value. Only for `string`. The manifest's reader
-    /// has compiled it, so it is valid.
+    /// A regular expression of the crate `regex-lite` that has to match somewhere in the value: without `^` and `$`, not the whole value.
+    /// Only for `string`. The manifest's reader has compiled it, so it is valid.
     pub pattern: Option<Bound<String>>,
 }
 
@@ -31,12 +32,12 @@ pub struct Bounds {
 pub struct Bound<T> {
     /// The bound itself.
     pub value: T,
-    /// Where it is written in the manifest.
+    /// Where its value is written in the manifest, with quotes if it has some.
     pub span: Span,
 }
 
 impl Bounds {
-    /// Whether there are no bounds, so that every value of the type is allowed.
+    /// Whether there are no bounds, so that every value of the type is allowed. A `min_length` of 0 is a bound.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -44,7 +45,7 @@ impl Bounds {
 
     /// The bounds in words for people, one text for each, in the order of the fields: "at least 1", "at most 64 long", "matches
     /// ^a+$". Empty without bounds. `code` marks up the values and the pattern, which may have characters that mean something in
-    /// Markdown or to a terminal; lengths are not passed to it.
+    /// Markdown or to a terminal; lengths are not passed to it. A value is given to it as its `Display` writes it.
     #[must_use]
     pub fn in_words(&self, code: impl Fn(&str) -> String) -> Vec<String> {
         let Self { min, max, min_length, max_length, pattern } = self;
@@ -60,7 +61,7 @@ impl Bounds {
     }
 
     /// Checks a value, which has to be of the type of the bounds: a bound that does not apply to it is ignored. Its parts are not
-    /// checked: the types of list items and of map values have separate bounds.
+    /// checked: the types of list items and of map values have separate bounds. The `pattern` is compiled anew in each call.
     ///
     /// # Errors
     ///
@@ -99,7 +100,7 @@ impl Bounds {
     }
 }
 
-/// A number with its unit, in the singular or the plural.
+/// A number with its unit, in the singular for 1, otherwise in the plural.
 fn counted(count: u64, [one, many]: [&str; 2]) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }

@@ -25,7 +25,8 @@ impl Name {
         &self.text
     }
 
-    /// The place of the text in the manifest, with its quotes.
+    /// The place of the text in the manifest, with its quotes if it has some. It belongs to the source that the manifest was parsed
+    /// from.
     #[must_use]
     pub fn span(&self) -> Span {
         self.span.clone()

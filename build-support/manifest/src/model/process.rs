@@ -9,21 +9,24 @@ use crate::source::Span;
 /// `[artifacts.process]`: the program that the host starts. [`ProcessInfo::default`] is what holds if a manifest has no such table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessInfo {
-    /// Where the key `process` is written. `None` if the manifest has no such table.
+    /// Where the key `process` is written, in the manifest's text. `None` if the manifest has no such table.
     pub span: Option<Span>,
     /// The program, or the directory that contains `entry`; not empty. A relative path starts at the directory of the manifest.
     /// `None`: the program that cargo builds of the package in that directory. Then `interpreter`, `entry`, `sha256` and
-    /// `size_bytes` are `None` too.
+    /// `size_bytes` are `None` too. The file may be missing: the manifest's reader does not look.
     pub path: Option<Name>,
-    /// The file of the interpreter that runs the program, such as `python3`; one file name, not a command line. With a `/` in
+    /// The file of the interpreter that runs the program, such as `python3`; one file name, not empty, not a command line. With a `/` in
     /// it, a relative path starts at the directory of the manifest; otherwise the file is looked for on the `PATH`. `None`: the
     /// program itself is executed.
     pub interpreter: Option<String>,
-    /// The arguments of the interpreter, which come before the program. Empty without an interpreter.
+    /// The arguments of the interpreter, in the order of the manifest; they come before the program. Each is passed on as it is: there
+    /// is no shell. An argument may be empty, and the same one may be there twice. The list is empty without an interpreter.
     pub interpreter_args: Vec<String>,
-    /// The file to run, relative to the directory at `path`. `None`: `path` is the file.
+    /// The file to run, relative to the directory at `path`; not empty. If it is an absolute path, `path` has no effect. `None`: `path`
+    /// is the file.
     pub entry: Option<String>,
-    /// The arguments of the program, also of one that cargo builds. Not secret: other users of the machine can read them.
+    /// The arguments of the program, also of one that cargo builds, in the order of the manifest; the same rules as for
+    /// `interpreter_args`. Not secret: other users of the machine can read them.
     pub args: Vec<String>,
     /// How frames are delimited on the module's socket, `line` or `length`. `None`: `line`.
     pub framing: Option<String>,
@@ -31,7 +34,8 @@ pub struct ProcessInfo {
     /// manifest may have upper case. The host does not start a file that has another one, or that is outside of the manifest's
     /// directory. `None`: the host does not check it.
     pub sha256: Option<String>,
-    /// The size of the same file in bytes. The host does not start a file of another size. `None`: the host does not check it.
+    /// The size of the same file in bytes, 0 to 2^63 - 1. The host does not start a file of another size. `None`: the host does not
+    /// check it.
     pub size_bytes: Option<u64>,
     /// The timeout for a started process to connect to its host, 1 ms to 24 h. A process that misses it is ended; that is a failed
     /// start, after which the host tries again by its restart policy. `None`: the host's default. The host's configuration can
@@ -41,7 +45,7 @@ pub struct ProcessInfo {
     /// ask for more time with `starting` frames. `None`: the host's default. The host's configuration can override it.
     pub init_timeout: Option<Duration>,
     /// Whether a new process may run at the same time as the one that it replaces, when the host restarts or reloads the module.
-    /// If not, the old one ends first. `true` if the manifest does not say.
+    /// If not, the old one ends first. One that is not ready ends first in any case. `true` if the manifest does not say.
     pub overlap: bool,
 }
 
@@ -64,18 +68,19 @@ impl Default for ProcessInfo {
     }
 }
 
-/// `[limits]`: what one process of the module may use. A limit that is `None` is not set by the manifest.
+/// `[limits]`: what one process of the module may use. The host sets the limits right after it has started the process. A limit that is
+/// `None` is not set by the manifest.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ProcessLimits {
-    /// Where the key `limits` is written. `None` if the manifest has no such table.
+    /// Where the key `limits` is written, in the manifest's text. `None` if the manifest has no such table.
     pub span: Option<Span>,
-    /// Bytes of memory that the process can write to, at least 1 (`RLIMIT_DATA`). Each child has the same limit for itself.
+    /// Bytes of memory that the process can write to, 1 to 2^63 - 1 (`RLIMIT_DATA`). Each child has the same limit for itself.
     pub memory: Option<u64>,
     /// The number of files that the process may have open at once, at least 1 (`RLIMIT_NOFILE`). Each child has the same limit for
-    /// itself.
+    /// itself. `None`: the limit with which the host was started.
     pub files: Option<u64>,
-    /// Processors that the process and its children may use together, at least 0.01: `0.5` is half of the time of one, `2.0` all
-    /// of the time of two. Has no effect if the host has no cgroup to enforce it.
+    /// Processors that the process and its children may use together, at least 0.01 and finite: `0.5` is half of the time of one,
+    /// `2.0` all of the time of two. Has no effect if the host has no cgroup to enforce it.
     pub cpu: Option<f64>,
 }
 
@@ -84,9 +89,10 @@ pub struct ProcessLimits {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Env {
     /// The names of the variables that are copied from the host's environment, sorted: ASCII letters, digits and `_`, not beginning with a
-    /// digit. A variable that is not set there is left out.
+    /// digit. A variable that is not set there is left out. Upper and lower case differ.
     pub pass: Vec<Name>,
-    /// The variables whose values the manifest sets, sorted by name.
+    /// The variables whose values the manifest sets, sorted by name, each name once. They take precedence over those of the host's
+    /// environment.
     pub set: Vec<Variable>,
 }
 

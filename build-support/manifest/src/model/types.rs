@@ -8,14 +8,16 @@ use crate::source::Span;
 /// A field of an object, or a key of `[config]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Field {
-    /// The key in the JSON object.
+    /// The key in the JSON object: ASCII letters, digits, `_` and `-`, beginning with a letter. Upper and lower case differ.
     pub name: Name,
     /// The type of its value.
     pub ty: Type,
-    /// The value of a field that is absent or `null`; it fits the type and the bounds. `None`: the field has no default, and is
-    /// required unless its type is optional. A field never has both a default and an optional type.
+    /// The value of a field that is absent or `null`; it fits the type and the bounds. (The host's configuration can't set a key of
+    /// `[config]` that has a default to `null`.) `None`: the field has no default, and is required unless its type is optional. A
+    /// field never has both a default and an optional type.
     pub default: Option<Value>,
-    /// Where the default is written. `Some` exactly if `default` is. (While a manifest is read, it is set before `default`.)
+    /// Where the value of the default is written. `Some` exactly if `default` is. (While a manifest is read, it is set before
+    /// `default`.)
     pub default_span: Option<Span>,
     /// What the value is for, for people. `None` if the manifest does not say.
     pub description: Option<String>,
@@ -33,7 +35,8 @@ impl Field {
         self.secret || self.ty.holds_secret()
     }
 
-    /// Whether an object without this field is invalid: the field has no default and its type is not optional.
+    /// Whether an object without this field is invalid: the field has no default and its type is not optional. Looks
+    /// at `default_span`, not at `default`.
     #[must_use]
     pub fn is_required(&self) -> bool {
         self.default_span.is_none() && !self.ty.optional
@@ -43,13 +46,13 @@ impl Field {
 /// The type of a request, of a response, of an event's payload, or of a union's case. It is always an object.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MessageType {
-    /// A type of `[types]`, by its name: a record or a union; for a case only a record.
+    /// A type of `[types]`, by its name: a record or a union; for a case only a record. The span is that of the use.
     Named(Name),
     /// An object whose fields are written where the message is declared.
     Inline {
         /// The fields, sorted by name. May be empty.
         fields: Vec<Field>,
-        /// What the message is, for people. `None` if the manifest does not say; only the long form can.
+        /// What the message or the case is, for people. `None` if the manifest does not say; only the long form can.
         description: Option<String>,
     },
 }
@@ -57,7 +60,8 @@ pub enum MessageType {
 /// A type of `[types]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TypeDefinition {
-    /// The name by which fields and other types refer to it.
+    /// The name by which fields and other types refer to it: ASCII letters, digits, `_` and `-`, beginning with a letter. No built-in
+    /// type has it.
     pub name: Name,
     /// What the type is, for people. `None` if the manifest does not say.
     pub description: Option<String>,
@@ -75,7 +79,7 @@ pub enum Shape {
     Record(Vec<Field>),
     /// One of several texts.
     Enum {
-        /// The texts, at least one. In the order of the manifest if it has an array, otherwise sorted.
+        /// The texts, at least one, none twice. In the order of the manifest if it has an array, otherwise sorted.
         values: Vec<EnumValue>,
         /// Whether a text that is not listed is accepted and kept. If not, it is refused. A default has to be listed in either
         /// case, and code that imports the manifest accepts any text in either case.
@@ -85,8 +89,8 @@ pub enum Shape {
     Union {
         /// The cases, at least one, sorted by name.
         cases: Vec<Case>,
-        /// Whether an object whose case is not listed is accepted and kept. If not, it is refused. The same exceptions as for an
-        /// enum.
+        /// Whether an object whose case is not listed is accepted and kept. If not, it is refused. A default has to have a listed
+        /// case in either case, and code that imports the manifest accepts any.
         open: bool,
     },
     /// A distinct type with the values of this one. This one is neither optional, nor an enum or a table written in place; it may
@@ -97,7 +101,7 @@ pub enum Shape {
 /// A value of an enum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnumValue {
-    /// The text: printable ASCII with at least one letter or digit.
+    /// The text: printable ASCII, also spaces, with at least one letter or digit. Upper and lower case differ.
     pub name: Name,
     /// What the value means, for people. `None` if the manifest does not say.
     pub description: Option<String>,
@@ -108,7 +112,7 @@ pub struct EnumValue {
 /// A case of a union.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
-    /// The text of the field `type` that selects this case.
+    /// The text of the field `type` that selects this case: ASCII letters, digits, `_` and `-`, beginning with a letter.
     pub name: Name,
     /// `Some` if new code should not use the case.
     pub deprecated: Option<Deprecated>,
@@ -128,12 +132,13 @@ pub struct Deprecated {
 pub struct Type {
     /// The type without `?` and bounds.
     pub kind: TypeKind,
-    /// Whether the value may be `null`, and that of a field also absent.
+    /// Whether the value may be `null`, and that of a field also absent. `false` for a field with a default, which may be both too.
     pub optional: bool,
-    /// What the value has to satisfy beyond its type. Empty if the manifest has no bounds.
+    /// What the value has to satisfy beyond its type. Empty if the manifest has no bounds here. The bounds of a newtype are those of
+    /// the type in its definition; a field of that type has none of its own.
     pub bounds: Bounds,
-    /// Where the text of the type is written in the manifest, with its quotes. For a part of a shorthand, such as the items of
-    /// `"[string]"`, the span of the whole text.
+    /// Where the text of the type is written in the manifest, with its quotes; in a long form, the value of its key `type`. For a part
+    /// of a shorthand, such as the items of `"[string]"`, the span of the whole text.
     pub span: Span,
 }
 
@@ -146,11 +151,12 @@ pub enum TypeKind {
     List(Box<Type>),
     /// `{T}`: any number of values, each under a string key.
     Map(Box<Type>),
-    /// An enum that is written in place, with at least one value. It can't be open, except in code that imports the manifest.
+    /// An enum that is written in place, with at least one value, in the same order as [`Shape::Enum`]. It can't be open, except in code
+    /// that imports the manifest.
     Enum(Vec<EnumValue>),
     /// An object whose fields are written in place, sorted by name. May be empty.
     Table(Vec<Field>),
-    /// A type of `[types]`, by its name. [`Manifest::find_type`](crate::Manifest::find_type) finds it.
+    /// A type of `[types]`, of any shape, by its name. [`Manifest::find_type`](crate::Manifest::find_type) finds it.
     Named(String),
 }
 

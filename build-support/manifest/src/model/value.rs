@@ -12,14 +12,15 @@ use toml_datetime::Datetime;
 use crate::duration::parse_duration;
 
 /// A default or a bound from the manifest. The host also makes one of a value of its configuration, to check it against
-/// [`Bounds`](super::Bounds). The variant is that of the type; for a newtype, that of the inner type.
+/// [`Bounds`](super::Bounds); in such a one the parts of a list or a map are placeholders, since bounds only count them. The variant
+/// is that of the type; for a newtype, that of the inner type.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// A `string`.
     String(String),
     /// An `integer`.
     Integer(i64),
-    /// A `float`: finite.
+    /// A `float`: finite, also if the manifest has an integer.
     Float(f64),
     /// A `boolean`.
     Boolean(bool),
@@ -29,15 +30,16 @@ pub enum Value {
     Duration(Duration),
     /// A `size`: a number of bytes. In a manifest at most 2^63 - 1.
     Size(u64),
-    /// A `path`: any text.
+    /// A `path`: any text, as written.
     Path(String),
-    /// A `datetime`: a date, a time and an offset, before 9999-12-29, in the form of TOML.
+    /// A `datetime`: a date, a time and an offset, before 9999-12-29, in the form of TOML with `T` and `Z` in upper case. The offset is
+    /// that of the manifest.
     Datetime(String),
     /// A value of an enum: its text, which is listed in the manifest also if the enum is open.
     Enum(String),
-    /// The items of a list.
+    /// The items of a list, in the order of the manifest.
     List(Vec<Value>),
-    /// The entries of a map.
+    /// The entries of a map; a key may be any text.
     Map(BTreeMap<String, Value>),
     /// A record or a table written in place: the given fields. Fields that are not given have their defaults or are absent.
     Record(BTreeMap<String, Value>),
@@ -64,12 +66,13 @@ impl Value {
         parse_duration(text).map(Self::Duration)
     }
 
-    /// Reads a size: a number, which may have a decimal point, and a unit, such as `16MiB` or `500kB`. Without a unit it is a
-    /// number of bytes.
+    /// Reads a size: a number and a unit, `B`, `kB` to `EB` (powers of 1000) or `KiB` to `EiB` (powers of 1024), such as `16MiB` or
+    /// `500kB`. Units are read in upper and lower case, also without their `B`, and after spaces. The number may have a decimal point;
+    /// a fraction of a byte is cut off. Without a unit it is a whole number of bytes.
     ///
     /// # Errors
     ///
-    /// What is wrong with the text, in words; also if the size is greater than 2^63 - 1 bytes.
+    /// What is wrong with the text, in words; also if the text is empty, or the size is negative or greater than 2^63 - 1 bytes.
     pub fn size(text: &str) -> Result<Self, String> {
         // The parser's own message names its types.
         let parsed = text.parse().map_err(|_: String| "a number and a unit such as B, kB or MiB is needed".to_owned());
@@ -78,7 +81,8 @@ impl Value {
         if size > i64::MAX as u64 { Err("too large".to_owned()) } else { Ok(Self::Size(size)) }
     }
 
-    /// Reads a point in time: a date, a time and an offset, as TOML writes them and as in RFC 3339.
+    /// Reads a point in time: a date, a time and an offset, as TOML writes them and as in RFC 3339. The value keeps the offset; its text
+    /// has `T` and `Z` in upper case.
     ///
     /// # Errors
     ///
@@ -148,7 +152,8 @@ impl PartialOrd for Value {
     }
 }
 
-/// Writes the value for people, in the style of TOML: a table is in one line, and of a `bytes` only the number of its bytes is
+/// Writes the value for people, in the style of TOML, in one line: texts and durations are in quotes, a size is in the largest
+/// unit from `KiB` of which it is a whole multiple, in quotes, or else a number, and of a `bytes` only the number of its bytes is
 /// shown. It is not always valid TOML: keys are not quoted, and control characters have Rust's escapes.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -179,7 +184,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// A size above 0 in the largest unit of which it is a whole multiple, so that nothing is rounded.
+/// A size above 0 in the largest unit, `B` or `KiB` to `EiB`, of which it is a whole multiple, so that nothing is rounded.
 fn in_largest_unit(mut size: u64) -> String {
     let mut units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].into_iter();
     let mut unit = "B";

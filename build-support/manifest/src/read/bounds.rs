@@ -14,8 +14,8 @@ use crate::wording::{all_of, list};
 
 impl ManifestReader<'_> {
     /// Reads the bounds from `table`, which declares the type `ty`. Reported are bounds that do not apply to the type, that are not
-    /// of its type, or that contradict each other, and a `pattern` that is no regular expression. Contradicting ones are in the
-    /// result, the others are left out.
+    /// of its type, or that contradict each other, lengths that are out of range, and a `pattern` that is no regular expression.
+    /// Contradicting ones are in the result, the others are left out.
     pub(super) fn bounds(&mut self, table: &TableReader<'_>, ty: &Type) -> Bounds {
         let mut bounds = Bounds::default();
         let (has_order, has_length) = match &ty.kind {
@@ -68,7 +68,7 @@ impl ManifestReader<'_> {
         bounds
     }
 
-    /// The key `pattern`. `None` if it is absent or no regular expression, which is reported.
+    /// The key `pattern`. `None` if it is absent, or if it is no string or no regular expression, which is reported.
     fn pattern(&mut self, table: &TableReader<'_>) -> Option<Bound<String>> {
         let pattern = table.string("pattern", &mut self.errors)?;
         if let Err(error) = Regex::new(pattern.as_str()) {

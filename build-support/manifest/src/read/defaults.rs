@@ -3,7 +3,7 @@
 //!
 //! The first walk has read the fields. This one goes through the same tables beside them, and finds the default of a field under
 //! the field's name. It reads the TOML tables directly: what is wrong in them, except for the defaults, was reported by the first
-//! walk.
+//! walk. A default that does not fit its type is reported; `value` says whether it is left out.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -18,15 +18,15 @@ use crate::diagnostic::Code;
 use crate::model::{Field, MessageType, Name, ProvidedEvent, ProvidedService, Shape, Type, TypeKind};
 
 impl ManifestReader<'_> {
-    /// The defaults of `[config]`.
+    /// Sets the defaults of `config`, which are the keys of `[config]`, and of the fields within their types.
     pub(super) fn read_config_defaults(&mut self, root: &TableReader<'_>, config: &mut [Field], types: &Types) {
         if let Some(entries) = root.get("config").and_then(table) {
             self.read_defaults(config, entries, types);
         }
     }
 
-    /// The defaults in `[types]`. They are checked against a copy of the types that has no defaults yet: whether a value fits does not
-    /// depend on them, since `Field::is_required` looks at `default_span`.
+    /// Sets the defaults in `types`; `definitions` are the entries of `[types]`. They are checked against a copy of the types that has
+    /// no defaults yet: whether a value fits does not depend on them, since `Field::is_required` looks at `default_span`.
     pub(super) fn read_type_defaults(&mut self, definitions: &[(Name, Node<'_>)], types: &mut Types) {
         let known = types.clone();
         for (name, node) in definitions {
@@ -51,7 +51,7 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// The defaults of fields in requests, responses and payloads that are written in place.
+    /// Sets the defaults of fields in requests, responses and payloads that are written in place.
     pub(super) fn read_message_defaults(
         &mut self,
         root: &TableReader<'_>,
@@ -76,7 +76,7 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// Reads the defaults of a message that was read from `node`. Does nothing for a type of `[types]`.
+    /// Sets the defaults of a message or a case that was read from `node`. Does nothing for a type of `[types]`.
     fn read_inline_defaults(&mut self, message: &mut MessageType, node: Option<Node<'_>>, types: &Types) {
         let (MessageType::Inline { fields, .. }, Some(mut entries)) = (message, node.and_then(table)) else { return };
         if is_long_form(entries, &["fields"])
@@ -87,7 +87,7 @@ impl ManifestReader<'_> {
         self.read_defaults(fields, entries, types);
     }
 
-    /// Reads the defaults of fields that were read from `entries`, and of the fields within their types.
+    /// Sets the defaults of fields that were read from `entries`, and of the fields within their types.
     fn read_defaults(&mut self, fields: &mut [Field], entries: &DeTable<'_>, types: &Types) {
         for field in fields {
             // A field in its short form, a string, has no default.
@@ -106,7 +106,7 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// Reads the defaults of the fields within a type that was read from the table `entries`.
+    /// Sets the defaults of the fields within a type that was read from the table `entries`, not within a type of `[types]`.
     fn read_defaults_within(&mut self, ty: &mut Type, entries: &DeTable<'_>, types: &Types) {
         match &mut ty.kind {
             TypeKind::Table(fields) => {
@@ -120,7 +120,7 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// Reads the defaults within a type that was read from the value at `key`. If that is a string, the type has no fields.
+    /// Sets the defaults within a type that was read from the value at `key`. If that is a string, the type has no fields.
     fn read_nested_defaults(&mut self, ty: &mut Type, entries: &DeTable<'_>, key: &str, types: &Types) {
         if let Some(entries) = table_at(entries, key) {
             self.read_defaults_within(ty, entries, types);

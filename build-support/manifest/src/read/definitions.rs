@@ -12,12 +12,12 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::language::{CASE, TYPE_LONG};
 use crate::model::{Case, MessageType, Name, Shape, Type, TypeDefinition, TypeKind};
 
-/// The long form of a type has exactly one of these keys.
+/// The long form of a type has exactly one of these keys; a second one is reported.
 pub(super) const SHAPES: [&str; 4] = ["fields", "enum", "union", "newtype"];
 
 impl ManifestReader<'_> {
-    /// The types of `[types]`, without the defaults of their fields. A definition with a mistake that leaves its shape open is left
-    /// out; one with another mistake is in the result, such as one with a wrong or reserved name.
+    /// The types of `[types]`, without the defaults of their fields. A definition with a mistake after which its shape is not known is
+    /// reported and left out; one with another mistake is reported and in the result, such as one with a wrong or reserved name.
     pub(super) fn types(&mut self, definitions: &[(Name, Node<'_>)]) -> Types {
         definitions
             .iter()
@@ -34,7 +34,7 @@ impl ManifestReader<'_> {
             .collect()
     }
 
-    /// The type called `name`. `None` if a mistake leaves its shape open, which is reported.
+    /// The type called `name`, which is not checked here. `None` if its shape is not known after a mistake, which is reported.
     fn definition(&mut self, name: Name, node: Node<'_>) -> Option<TypeDefinition> {
         let subject = format!("the type `{name}`");
         let entries = match node.get_ref() {
@@ -80,8 +80,8 @@ impl ManifestReader<'_> {
         Some(TypeDefinition { name, description, deprecated, shape })
     }
 
-    /// The one of [`SHAPES`] that a long form has. If it has several, this is reported, and the result is the first of them in the
-    /// order of [`SHAPES`].
+    /// The one of [`SHAPES`] that a long form has. If it has several, this is reported once, with two of them, and the result is the
+    /// first of them in the order of [`SHAPES`].
     ///
     /// # Panics
     ///
@@ -104,7 +104,7 @@ impl ManifestReader<'_> {
         key
     }
 
-    /// The newtype around `ty`. `None` if `ty` is optional, an enum or a table, which is reported.
+    /// The newtype around `ty`. `None` if `ty` is optional, or an enum or a table written in place, which is reported.
     fn newtype(&mut self, ty: Type, subject: &str) -> Option<Shape> {
         let (message, help) = if ty.optional {
             (format!("{subject} can't be optional"), "put the `?` where the type is used")
@@ -119,7 +119,8 @@ impl ManifestReader<'_> {
         None
     }
 
-    /// The cases of a union, sorted by name. A union without cases is reported, and a case with a mistake in its form is left out.
+    /// The cases of a union, sorted by name. A union without cases is reported, and so is a case with a mistake in its form, which is
+    /// left out. A case with a wrong name is reported and in the result.
     fn cases(&mut self, table: &TableReader<'_>, subject: &str) -> Vec<Case> {
         let entries = table.entries("union", &mut self.errors);
         if entries.is_empty() {
@@ -136,7 +137,8 @@ impl ManifestReader<'_> {
             .collect()
     }
 
-    /// A case: the name of a type, a table of fields, or the long form. Whether the type is a record is checked in `check`.
+    /// A case: the name of a type, a table of fields, or the long form. Whether the type is a record, and whether it has a field `type`,
+    /// is checked in `check`. `None` if it is none of these, which is reported.
     fn case(&mut self, name: Name, node: Node<'_>, subject: &str) -> Option<Case> {
         let subject = format!("the case `{name}` of {subject}");
         match node.get_ref() {

@@ -11,15 +11,18 @@ use crate::model::{Deprecated, EnumValue, Name};
 
 /// What a manifest says about a value of an enum or an error of a service: a description alone, or a table.
 pub(super) struct Described<'a> {
+    /// `None` only for a table without the key, or whose key is no string, which is reported.
     pub(super) description: Option<String>,
+    /// `None` also for a description alone.
     pub(super) deprecated: Option<Deprecated>,
     /// The table, for keys beside these two. `None` for a description alone.
     pub(super) table: Option<TableReader<'a>>,
 }
 
 impl ManifestReader<'_> {
-    /// The values of an enum: of an array of strings in its order, or of a table of descriptions, sorted. `None` if `node` is neither,
-    /// which is reported. An empty enum, and a value of the wrong form, are reported and returned.
+    /// The values of an enum: of an array of strings in its order, or of a table of descriptions and tables, sorted. `None` if `node` is
+    /// neither, which is reported. An empty enum, and a value with wrong characters, are reported and returned. An item that is no
+    /// string or is there twice, and a key whose value is neither a description nor a table, are reported and left out.
     pub(super) fn enum_values(&mut self, node: Node<'_>, subject: &str) -> Option<Vec<EnumValue>> {
         let values: Vec<_> = match node.get_ref() {
             DeValue::Array(items) => distinct_strings(items.iter(), subject, &mut self.errors)
@@ -59,7 +62,7 @@ impl ManifestReader<'_> {
     }
 
     /// What is said about `name`: a description, or a table with the keys of `spec`, among them `description` and `deprecated`.
-    /// `None` if `node` is neither, which is reported; messages call it `subject`.
+    /// `None` if `node` is neither, which is reported; messages call it `subject`. `name` itself is not checked.
     pub(super) fn described<'a>(
         &mut self,
         name: &Name,

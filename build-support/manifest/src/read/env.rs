@@ -8,8 +8,9 @@ use crate::language::{ENV, reserved_variable};
 use crate::model::{Env, Name, Variable};
 
 impl ManifestReader<'_> {
-    /// `[env]`. Without the table, `pass` and `set` are empty. Reports a name that is wrong or reserved, and one that is both in `pass`
-    /// and in `set`; such a name is in the result all the same. An entry of `set` that is no string is left out, and reported.
+    /// `[env]`. Without the table, `pass` and `set` are empty. Reports a name that is wrong or reserved, one that is both in `pass`
+    /// and in `set`, and a value with a zero byte; these are in the result all the same. An entry of `set` that is no string is left
+    /// out, and reported, and so is an item of `pass` that is no string or is there twice.
     pub(super) fn env(&mut self, root: &TableReader<'_>) -> Env {
         let Some(table) = root.table("env", &ENV, &mut self.errors) else { return Env::default() };
         let mut pass = table.strings("pass", &mut self.errors);
@@ -40,7 +41,7 @@ impl ManifestReader<'_> {
         Env { pass, set }
     }
 
-    /// Reports a name that is not made of ASCII letters, digits and `_`, that begins with a digit, or that is reserved.
+    /// Reports a name that is empty, is not made of ASCII letters, digits and `_`, begins with a digit, or is reserved.
     fn check_variable(&mut self, name: &Name) {
         let text = name.as_str();
         if let Some(reason) = reserved_variable(text) {

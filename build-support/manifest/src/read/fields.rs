@@ -39,7 +39,8 @@ impl ManifestReader<'_> {
         entries.into_iter().filter_map(|(name, node)| self.config_key(name, node)).collect()
     }
 
-    /// A key of `[config]`, which has to be a table: unlike a field, it has no short form.
+    /// A key of `[config]`, which has to be a table: unlike a field, it has no short form. `None` if it is no table, or its type is not
+    /// known after a mistake; that is reported.
     fn config_key(&mut self, name: Name, node: Node<'_>) -> Option<Field> {
         let DeValue::Table(_) = node.get_ref() else {
             self.errors.push(
@@ -53,8 +54,8 @@ impl ManifestReader<'_> {
         self.field(name, node, subject, FieldForm::Config)
     }
 
-    /// The fields of an object, which messages call `subject`, sorted by name, without their defaults. A field with a mistake that
-    /// leaves its type open is left out.
+    /// The fields of an object, which messages call `subject`, sorted by name, without their defaults. A field with a mistake after
+    /// which its type is not known is left out, and reported.
     pub(super) fn fields(&mut self, table: &DeTable<'_>, subject: &str, form: FieldForm) -> Vec<Field> {
         let entries = node::entries(table).into_iter();
         entries
@@ -65,8 +66,9 @@ impl ManifestReader<'_> {
             .collect()
     }
 
-    /// A field or a config key: a type as a string, or a table. `None` if it is neither, or a mistake leaves its type open; that is
-    /// reported.
+    /// A field or a config key: a type as a string, or a table. With `required = false` and without a default, its type is optional.
+    /// `None` if it is neither a string nor a table, or its type is not known after a mistake; that is reported. A field with a wrong
+    /// name, and one that can't be secret or has contradictory keys, is reported and returned.
     fn field(&mut self, name: Name, node: Node<'_>, subject: String, form: FieldForm) -> Option<Field> {
         self.check_name(&name, if form == FieldForm::Config { "a config key" } else { "a field" });
         let entries = match node.get_ref() {
@@ -111,7 +113,8 @@ impl ManifestReader<'_> {
         Some(Field { name, ty, default: None, default_span, description, deprecated, secret })
     }
 
-    /// Reports contradictions about whether the field has to be set: `required = true`, an optional type and a default exclude each other.
+    /// Reports contradictions about whether the field has to be set: of `required = true`, an optional type and a default, each excludes
+    /// the two others. `required = false` excludes none of them.
     fn check_presence(
         &mut self,
         table: &TableReader<'_>,

@@ -13,7 +13,9 @@ use crate::language::{MESSAGE, TYPE_LONG};
 use crate::model::{Field, MessageType, Name, TypeKind};
 
 impl ManifestReader<'_> {
-    /// The request, response or payload at a key; diagnostics call it `subject`. `None` if the key is absent, or its value was reported.
+    /// The request, response or payload at a key; diagnostics call it `subject`. `None` if the key is absent, or if its value is neither
+    /// the name of a type nor a table of fields, which is reported. Fields with mistakes are reported, and may be left out. Whether a
+    /// type that is named is an object is not checked here.
     pub(super) fn message(&mut self, table: &TableReader<'_>, key: &'static str, subject: &str) -> Option<MessageType> {
         let node = table.get(key)?;
         match node.get_ref() {
@@ -38,7 +40,7 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// The key `fields` of a long form. `None` if it is absent or no table, which is reported.
+    /// The key `fields` of a long form. `None` if it is no table, which is reported, or if it is absent, which is not.
     pub(super) fn long_fields(&mut self, table: &TableReader<'_>, subject: &str) -> Option<Vec<Field>> {
         let node = table.get("fields")?;
         if let DeValue::Table(entries) = node.get_ref() {
@@ -48,8 +50,8 @@ impl ManifestReader<'_> {
         None
     }
 
-    /// The name of a type of `[types]`, which `check` then wants to be an object. `None` if the text is not the name of such a type,
-    /// or has a `?`; that is reported.
+    /// The name of a type of `[types]`, which `check` then wants to be an object: for a case a record. `None` if the text is not the
+    /// name of such a type, or has a `?`; that is reported.
     pub(super) fn object_name(&mut self, text: &Name, subject: &str) -> Option<Name> {
         let ty = self.type_text(text)?;
         match ty.kind {

@@ -37,18 +37,19 @@ use crate::language::{MANIFEST, SCHEMA_VERSION};
 use crate::model::{Manifest, Name, TypeDefinition};
 use crate::source::Source;
 
-/// The types of `[types]` by name, except those with a mistake that leaves their shape open.
+/// The types of `[types]` by name, except those with a mistake after which their shape is not known.
 type Types = BTreeMap<String, TypeDefinition>;
 
 impl Manifest {
     /// Reads and checks a manifest. No file is read: for the manifests that it names in `[requires.from]` see
-    /// [`Imports`](crate::Imports). Two mistakes are found only by the code generator: names that collide in Rust, and names that
-    /// generated code needs for itself.
+    /// [`Imports`](crate::Imports), and whether its program exists is checked by the host. Two mistakes are found only by the code
+    /// generator: names that collide in Rust, and names that generated code needs for itself.
     ///
     /// # Errors
     ///
-    /// A report of all mistakes: of those in the TOML if there are any, otherwise of those in what the manifest says. It has
-    /// only errors; warnings are [`Manifest::warnings`] of a valid manifest.
+    /// A report of all mistakes: of those in the TOML if there are any, otherwise of those in what the manifest says. A mistake can
+    /// hide others in the same value. The report has only errors, at least one; warnings are [`Manifest::warnings`] of a valid
+    /// manifest.
     pub fn parse(source: &Source) -> Result<Self, Report> {
         let (document, syntax_errors) = DeTable::parse_recoverable(source.text());
         if !syntax_errors.is_empty() {
@@ -72,9 +73,9 @@ impl Manifest {
     }
 }
 
-/// Reads one manifest. Its methods are in the files of this folder. A method that returns `None` for something that is there has
-/// reported why. The converse does not hold: a value that is returned may have been reported too, so only an empty `errors` at the
-/// end says that the manifest is valid.
+/// Reads one manifest. Its methods are in the files of this folder. To report a mistake is to add it to `errors`. A method that returns
+/// `None` for something that is there has reported why. The converse does not hold: a value that is returned may have been reported
+/// too, so only an empty `errors` at the end says that the manifest is valid.
 struct ManifestReader<'n> {
     /// All mistakes so far, in the order in which they were found.
     errors: Vec<Diagnostic>,
@@ -85,7 +86,8 @@ struct ManifestReader<'n> {
 }
 
 impl ManifestReader<'_> {
-    /// Reads all sections, and checks the types. `definitions` are the entries of `[types]`.
+    /// Reads all sections, and checks the types. `definitions` are the entries of `[types]`. The result has no warnings yet, and is the
+    /// model of a valid manifest only if `errors` is empty.
     ///
     /// A default can be a value of any type, so defaults are read when all types are known: in a second walk through the document,
     /// beside the model that the first walk has made of it. `None` if `[module]`, its name or its version is missing or of the

@@ -13,8 +13,8 @@ use crate::model::ModuleInfo;
 const PROCESS_TARGET: &str = "Process";
 
 impl ManifestReader<'_> {
-    /// `[module]`. `None` if the table, its name or its version is missing or of the wrong kind. A name or a version of the wrong form
-    /// is reported, and returned.
+    /// `[module]`. `None` if the table, its name or its version is missing or of the wrong kind, which is reported. A name or a version
+    /// of the wrong form is reported, and returned.
     pub(super) fn module(&mut self, root: &TableReader<'_>) -> Option<ModuleInfo> {
         let table = root.table("module", &MODULE, &mut self.errors)?;
         let name = table.string("name", &mut self.errors);
@@ -40,8 +40,9 @@ impl ManifestReader<'_> {
         Some(ModuleInfo { name: name?, version: version?, description, author, license, runtime_targets })
     }
 
-    /// The runtime targets, without those that differ from an earlier one only in case. Warns if there
-    /// are some, but not [`PROCESS_TARGET`].
+    /// The runtime targets, without those that differ from an earlier one only in case. One with wrong characters, one that is there
+    /// twice in the same spelling, and an item that is no string are reported and left out. Warns if there are some, but not
+    /// [`PROCESS_TARGET`] in any case of its letters.
     fn runtime_targets(&mut self, table: &TableReader<'_>) -> Vec<String> {
         let mut targets = Vec::<String>::new();
         for target in table.strings("runtime_targets", &mut self.errors) {

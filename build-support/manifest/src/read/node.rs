@@ -12,7 +12,7 @@ use crate::source::Span;
 /// A value in the document, with its place in the text.
 pub(crate) type Node<'a> = &'a Spanned<DeValue<'a>>;
 
-/// The entries of a table, sorted by key. The place of a name is that of the key.
+/// The entries of a table, sorted by key. The place of a name is that of the key, with its quotes if it has some.
 pub(crate) fn entries<'a>(table: &'a DeTable<'a>) -> Vec<(Name, Node<'a>)> {
     table.iter().map(|(key, value)| (Name::new(key.get_ref().as_ref(), key.span()), value)).collect()
 }

@@ -14,15 +14,16 @@ use crate::wording::{list, one_of};
 
 /// The keys of `[artifacts.process]` that are about the file at `path`, so that they are an error without it.
 const NEED_PATH: [&str; 4] = ["interpreter", "entry", "sha256", "size_bytes"];
-/// The values of `framing`.
+/// The values of `framing`, in lower case.
 const FRAMINGS: [&str; 2] = ["line", "length"];
-/// The greatest `connect_timeout` and `init_timeout`; a longer one is an error.
+/// The greatest `connect_timeout` and `init_timeout`, itself included; a longer one is an error.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The least `cpu`: Linux can't limit a process to less than 1 ms of each period of 100 ms.
 const MIN_CPU: f64 = 0.01;
 
 impl ManifestReader<'_> {
-    /// `[artifacts.process]`; the default of [`ProcessInfo`] if the manifest has no such table.
+    /// `[artifacts.process]`; the default of [`ProcessInfo`] if the manifest has no such table, or a value that is no table, which is
+    /// reported.
     pub(super) fn process(&mut self, root: &TableReader<'_>) -> ProcessInfo {
         let Some(artifacts) = root.table("artifacts", &ARTIFACTS, &mut self.errors) else {
             return ProcessInfo::default();
@@ -69,7 +70,8 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// The path at a key, as it is written. Reports an empty one, and one with a zero byte.
+    /// The path at a key, as it is written. Reports an empty one, and one with a zero byte, and returns it. `None` if the key is absent,
+    /// or if its value is no string, which is reported.
     fn path(&mut self, table: &TableReader<'_>, key: &'static str) -> Option<Name> {
         let text = table.string(key, &mut self.errors)?;
         let subject = format!("`{key}` in {}", table.subject());
@@ -81,7 +83,8 @@ impl ManifestReader<'_> {
         Some(text)
     }
 
-    /// The arguments of a program at a key. Reports each with a zero byte.
+    /// The arguments of a program at a key, in their order; empty if the key is absent. Reports each with a zero byte, which stays, and
+    /// each that is no string, which is left out.
     fn arguments(&mut self, table: &TableReader<'_>, key: &'static str) -> Vec<Name> {
         let texts = table.arguments(key, &mut self.errors);
         let subject = format!("an item of `{key}` in {}", table.subject());
@@ -100,7 +103,8 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// Reports keys of `[artifacts.process]` that have no meaning without another key, which is missing.
+    /// Reports keys of `[artifacts.process]` that have no meaning without another key, which is missing: those of [`NEED_PATH`] without
+    /// `path`, and `interpreter_args` without `interpreter`.
     fn check_needed_keys(&mut self, table: &TableReader<'_>) {
         let given: Vec<_> = NEED_PATH.into_iter().filter(|key| table.get(key).is_some()).collect();
         if table.get("path").is_none()
@@ -154,7 +158,8 @@ impl ManifestReader<'_> {
         }
     }
 
-    /// `[limits]`; no limits if the manifest has no such table.
+    /// `[limits]`; no limits if the manifest has no such table. Reports a limit of 0, and a `cpu` below [`MIN_CPU`]; these
+    /// are in the result.
     pub(super) fn limits(&mut self, root: &TableReader<'_>) -> ProcessLimits {
         let Some(table) = root.table("limits", &LIMITS, &mut self.errors) else { return ProcessLimits::default() };
         let memory = match self.value(&table, "memory", Scalar::Size, Bounds::default()) {

@@ -7,7 +7,8 @@ use crate::source::Span;
 /// an end.
 const MAX_DEPTH: usize = 16;
 
-/// The names of types that need no entry in `[types]` and can have none. `list`, `map` and `table` have a long form only.
+/// The names of types that need no entry in `[types]` and can have none, first those of [`Scalar::ALL`]. `list`, `map` and `table` are
+/// names in the long form only.
 pub(super) fn built_in_names<'a>() -> impl Iterator<Item = &'a str> + Clone {
     Scalar::ALL.iter().map(|scalar| scalar.name()).chain(["list", "map", "table"])
 }
@@ -16,12 +17,12 @@ pub(super) fn built_in_names<'a>() -> impl Iterator<Item = &'a str> + Clone {
 /// `table`; whether it is declared is for the caller to check.
 ///
 /// White space around each part is ignored. The type has no bounds, and `span` is the place of each of its parts. The error is the
-/// label beside the type.
+/// label beside the type: the text is empty, has no type's form, has a `?` twice, or has more than [`MAX_DEPTH`] levels.
 pub(super) fn parse(text: &str, span: &Span) -> Result<Type, String> {
     parse_nested(text, span, MAX_DEPTH)
 }
 
-/// Parses a type that has at most `depth` levels.
+/// Parses a type that has at most `depth` levels; more are an error.
 fn parse_nested(text: &str, span: &Span, depth: usize) -> Result<Type, String> {
     let text = text.trim();
     if depth == 0 {
@@ -52,7 +53,7 @@ fn parse_nested(text: &str, span: &Span, depth: usize) -> Result<Type, String> {
 }
 
 /// Whether a text has only characters that names of keys, fields and types, and the words of a topic may have: at least one, and
-/// ASCII letters, digits, `_` and `-`.
+/// ASCII letters, digits, `_` and `-`. What it may begin with is for the caller to check.
 pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }

@@ -16,8 +16,9 @@ use crate::wording::{list, one_of};
 /// otherwise in its help.
 const MAX_KEYS_IN_LABEL: usize = 8;
 
-/// A table whose keys the language fixes. Each method reads the value at one key: `None`, or an empty list, if the key is absent or
-/// its value is of the wrong kind, which is reported then.
+/// A table whose keys the language fixes. Each method with `errors` reads the value at one key: `None`, or an empty list, if the key
+/// is absent or its value is of the wrong kind, which is reported then. That a required key is absent was reported by
+/// [`new`](Self::new).
 ///
 /// The methods panic in debug builds if the table's [`TableSpec`] does not have the key, except `key_span`.
 pub(crate) struct TableReader<'a> {
@@ -77,7 +78,7 @@ impl<'a> TableReader<'a> {
         self.entries.get(key)
     }
 
-    /// Where the key itself is written; the range 0..0 if it is absent.
+    /// Where the key itself is written, with its quotes if it has some; the range 0..0 if it is absent.
     pub(crate) fn key_span(&self, key: &str) -> Span {
         self.entries.get_key_value(key).map(|(key, _)| key.span()).unwrap_or_default()
     }
@@ -115,7 +116,7 @@ impl<'a> TableReader<'a> {
         }
     }
 
-    /// An integer, 0 to 2^63 - 1. One that is out of this range is reported.
+    /// An integer, 0 to 2^63 - 1. One that is out of this range is reported, and `None`.
     pub(crate) fn integer(&self, key: &'static str, errors: &mut Vec<Diagnostic>) -> Option<u64> {
         let value = self.get(key)?;
         let DeValue::Integer(integer) = value.get_ref() else {
@@ -131,7 +132,7 @@ impl<'a> TableReader<'a> {
         parsed
     }
 
-    /// An array of strings, none of them twice. A repeated one is left out and reported.
+    /// An array of strings, in its order, none of them twice. A repeated one, and an item that is no string, is left out and reported.
     pub(crate) fn strings(&self, key: &'static str, errors: &mut Vec<Diagnostic>) -> Vec<Name> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let DeValue::Array(items) = value.get_ref() else {
@@ -140,7 +141,8 @@ impl<'a> TableReader<'a> {
         distinct_strings(items.iter(), &self.subject_of(key), errors)
     }
 
-    /// An array of strings in which the same one may be twice, such as the arguments of a program.
+    /// An array of strings, in its order, in which the same one may be twice, such as the arguments of a program. An item that is no
+    /// string is left out and reported.
     pub(crate) fn arguments(&self, key: &'static str, errors: &mut Vec<Diagnostic>) -> Vec<Name> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let DeValue::Array(items) = value.get_ref() else {

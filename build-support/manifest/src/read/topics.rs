@@ -16,17 +16,18 @@ use crate::language::{BUILT_IN_ERROR_CODES, ERROR, EVENT, PROVIDES, REQUIRES, SE
 use crate::model::{ErrorCode, ImportEntry, Name, ProvidedEvent, ProvidedService, Requires};
 use crate::suggest::closest;
 
-/// The topics of one list, each with its place. A text that is not a topic is not among them.
+/// The topics of one list, each with its place, sorted. A text that is not a topic is not among them.
 type Topics = BTreeMap<String, Name>;
 
 impl ManifestReader<'_> {
-    /// `[provides]`: the topics of its services and of its events.
+    /// `[provides]`: the topics of its services and of its events. Both are empty without the table.
     pub(super) fn provides(&mut self, root: &TableReader<'_>) -> (Topics, Topics) {
         let Some(table) = root.table("provides", &PROVIDES, &mut self.errors) else { return Default::default() };
         (self.topics(&table, "services"), self.topics(&table, "events"))
     }
 
-    /// `[requires]`. Without the table nothing is required, and [`Requires::declared`] is false.
+    /// `[requires]`. Without the table nothing is required, and [`Requires::declared`] is false. An entry of `[requires.from]` that is no
+    /// string is left out and reported; the others are not checked here.
     pub(super) fn requires(&mut self, root: &TableReader<'_>) -> Requires {
         let Some(table) = root.table("requires", &REQUIRES, &mut self.errors) else { return Requires::default() };
         let services = self.topics(&table, "services").into_values().collect();
@@ -64,7 +65,8 @@ impl ManifestReader<'_> {
         topics
     }
 
-    /// A service for each of the provided `topics`, with what `[services]` says about it. Sorted by topic.
+    /// A service for each of the provided `topics`, with what `[services]` says about it. Sorted by topic. One whose entry in
+    /// `[services]` is no table is left out; that is reported.
     pub(super) fn services(
         &mut self,
         root: &TableReader<'_>,
@@ -112,7 +114,8 @@ impl ManifestReader<'_> {
         services
     }
 
-    /// An event for each of the provided `topics`, with what `[events]` says about it. Sorted by topic.
+    /// An event for each of the provided `topics`, with what `[events]` says about it. Sorted by topic. One whose entry in `[events]` is
+    /// no table is left out; that is reported.
     pub(super) fn events(&mut self, root: &TableReader<'_>, mut topics: Topics, types: &Types) -> Vec<ProvidedEvent> {
         let mut events = Vec::new();
         for (topic, table) in self.topic_tables(root, "events", &EVENT, &mut topics) {
@@ -134,7 +137,8 @@ impl ManifestReader<'_> {
     }
 
     /// The tables of `section`, which is `services` or `events`, each with its topic, which is taken out of the provided `topics`. A table
-    /// for a topic that is not provided, and a value that is not a table, are left out and reported.
+    /// for a topic that is not provided, and a value that is not a table, are left out and reported; the topic of such a value is taken
+    /// out too. The place of a topic is that in `[provides]`.
     fn topic_tables<'a>(
         &mut self,
         root: &TableReader<'a>,
@@ -178,7 +182,9 @@ impl ManifestReader<'_> {
         None
     }
 
-    /// The errors of a service, sorted by code. A code that is wrong or built in is reported, and is in the result.
+    /// The errors of a service, sorted by code. Empty if it declares none. A code that is wrong or built in is reported, and is in the
+    /// result. An item that is no string or is there twice, and a code whose value is neither a description nor a table, are reported
+    /// and left out.
     fn error_codes(&mut self, table: &TableReader<'_>, topic: &Name) -> Vec<ErrorCode> {
         let Some(node) = table.get("errors") else { return Vec::new() };
         let subject = format!("`errors` of `{topic}`");

@@ -16,7 +16,7 @@ use crate::wording::list;
 
 impl ManifestReader<'_> {
     /// The type of the items of a list, of the values of a map, or of a newtype: a string or a table. `span` is where messages point
-    /// if a key is missing. `None` if it is neither, or a mistake leaves the type open; that is reported.
+    /// if a key is missing. `None` if it is neither, or the type is not known after a mistake; that is reported.
     pub(super) fn element(&mut self, node: Node<'_>, span: &Span, subject: &str, form: FieldForm) -> Option<Type> {
         match node.get_ref() {
             DeValue::String(text) => self.type_text(&Name::new(text.as_ref(), node.span())),
@@ -71,7 +71,7 @@ impl ManifestReader<'_> {
         false
     }
 
-    /// Reports a name that is neither built in nor declared.
+    /// Reports a name that is neither built in nor declared, with a similar name that is, or with all that are built in.
     fn unknown_type(&mut self, name: &str, span: Span) {
         let known = built_in_names().chain(self.declared.iter().copied());
         let error = Diagnostic::new(Code::UnknownType, format!("there is no type `{name}`"))
@@ -83,7 +83,7 @@ impl ManifestReader<'_> {
     }
 
     /// A type as a table: that of a config key, of a field or of an element. A key that does not go with the type is reported, and
-    /// has no effect. `None` if a mistake leaves the type open, which is reported.
+    /// has no effect. `None` if the type is not known after a mistake, which is reported.
     pub(super) fn type_table(&mut self, table: &TableReader<'_>, form: FieldForm) -> Option<Type> {
         let text = table.string("type", &mut self.errors)?;
         let mut ty = self.shorthand(&text)?;

@@ -16,7 +16,7 @@ use crate::wording::{list, one_of};
 
 /// Reads values by their types, and reports each that does not fit.
 pub(super) struct ValueReader<'r> {
-    /// The types of `[types]`. May be empty if the type of the value names none.
+    /// The types of `[types]`, except those whose shape is not known after a mistake. May be empty if the type of the value names none.
     pub(super) types: &'r BTreeMap<String, TypeDefinition>,
     /// The words for the value in messages, such as "the default of `url`".
     pub(super) subject: String,
@@ -29,7 +29,7 @@ pub(super) struct ValueReader<'r> {
 impl ValueReader<'_> {
     /// The value at `node`. `None` if it is not of the type, or its type has a mistake; that is reported, or was. A value that
     /// violates its bounds is reported, and returned; the bounds are not checked if there is another mistake in the value. A list or
-    /// table is returned without the parts that have mistakes, which are reported.
+    /// table is returned without the parts that are not of their types, which are reported.
     ///
     /// An enum or a union counts as closed here, even if it is open: a default is one of the listed values.
     pub(super) fn read(&self, node: Node<'_>, ty: &Type, errors: &mut Vec<Diagnostic>) -> Option<Value> {
@@ -139,8 +139,8 @@ impl ValueReader<'_> {
         })
     }
 
-    /// The given fields of an object. Reports unknown fields, and required ones that are missing. `tag` is a key that is no field: the
-    /// `type` of a union.
+    /// The given fields of an object; one whose value is not of its type is reported and left out. Reports unknown fields, and required
+    /// ones that are missing. `tag` is a key that is no field: the `type` of a union.
     fn fields(
         &self,
         node: Node<'_>,
@@ -184,7 +184,7 @@ impl ValueReader<'_> {
         self.pointing_at_declaration(error)
     }
 
-    /// Adds the place where the type is declared.
+    /// Adds the place where the type is declared, unless the language fixes it.
     fn pointing_at_declaration(&self, error: Diagnostic) -> Diagnostic {
         match &self.declared {
             Some(span) => error.related(span.clone(), "declared here"),
