@@ -18,7 +18,7 @@ pub(super) struct ModuleReply {
 
 impl ModuleReply {
     /// Checks the shape of a frame, whose type has to be `success` or `error`. [`Stop::Failed`] if it breaks a rule. An
-    /// `error` needs a `code` and a `message`, which may be empty.
+    /// `error` needs a `code`; its `message` may be empty or absent.
     pub(super) fn read(frame: Map<String, Value>) -> Result<Self, Stop> {
         let wrong = |expected: &str| Err(failed(Section::ModuleToHost, expected, show(&frame)));
         let is = |key: &str, test: fn(&Value) -> bool| frame.get(key).is_none_or(test);
@@ -30,8 +30,8 @@ impl ModuleReply {
             if !frame.get("code").and_then(Value::as_str).is_some_and(is_code) {
                 return wrong("`error` with `code`, which is an upper-case word");
             }
-            if !frame.get("message").is_some_and(Value::is_string) {
-                return wrong("`error` with `message`, which is text");
+            if !is("message", Value::is_string) {
+                return wrong("`message` that is text, or none");
             }
             if !is("details", |details| details.is_object() || details.is_null()) {
                 return wrong("`details` that are an object, or none");
@@ -122,6 +122,7 @@ mod tests {
         for right in [
             json!({ "type": "success", "data": {} }),
             json!({ "type": "success", "data": {}, "id": null }),
+            json!({ "type": "error", "code": "A" }),
             json!({ "type": "error", "code": "A_1", "message": "", "details": null, "retryable": true, "id": 5 }),
         ] {
             read(&right).unwrap();
@@ -131,7 +132,7 @@ mod tests {
             json!({ "type": "success", "data": [] }),
             json!({ "type": "success", "data": {}, "id": -1 }),
             json!({ "type": "success", "data": {}, "id": "1" }),
-            json!({ "type": "error", "code": "A" }),
+            json!({ "type": "error", "code": "A", "message": 5 }),
             json!({ "type": "error", "code": "a", "message": "" }),
             json!({ "type": "error", "code": "1A", "message": "" }),
             json!({ "type": "error", "code": "A", "message": "", "details": [] }),

@@ -103,7 +103,7 @@ fn each_broken_rule_is_found_by_its_check() {
             ("health", "health_check", "`success` with `data.healthy`, which is true or false"),
             ("calls", service, "`service_request` with `id`, an unsigned integer"),
             ("data", service, "`success` with `data`, which is an object"),
-            ("error", service, "`error` with `message`, which is text"),
+            ("error", service, "`message` that is text, or none"),
             ("id", service, "one reply to each request, and now that to the request 2"),
             ("twice", service, "one reply to each request, and now that to the request 3"),
             ("topics", "the service `fails`", "the service, which the manifest provides, is known"),

@@ -197,7 +197,8 @@ impl Connection {
         let guard = CloseOnDrop(Some(Arc::clone(&connection)));
         let init = HostFrame::Init(handshake::init(options.config, &id, max_frame_bytes));
         let init = Frame { id: Some(INIT_ID), body: init };
-        let sent = connection.send_buffer.put(FrameClass::HostRequest, &init, &mut WriteBatch::none());
+        // Not refused for lack of memory: without it the module could not start.
+        let sent = connection.send_buffer.put(FrameClass::Essential, &init, &mut WriteBatch::none());
         if let Err(Refused::TooLong { bytes, max_frame_bytes }) = sent {
             return Err(CallError::TooLong { bytes, max_frame_bytes });
         }

@@ -192,7 +192,7 @@ impl TestModule {
                 );
                 self.line();
             }
-            "error" => return json!({ "type": "error", "code": "NO" }),
+            "error" => return json!({ "type": "error", "code": "NO", "message": 5 }),
             "code" if topic != "give" => return json!({ "type": "error", "code": "unknown topic", "message": "?" }),
             _ => {}
         }
