@@ -4,7 +4,7 @@
 use super::types::{CONFIG_KEY, FIELD_KIND, TYPE_DEFINITION};
 use super::{ARTIFACTS, ENV, LIMITS, SCHEMA_VERSION, TableSpec, ValueSpec, deprecated, description, key};
 
-/// The manifest as a whole.
+/// The manifest as a whole: `schema_version` and the sections. `read::mod` reads it.
 pub(crate) static MANIFEST: TableSpec = TableSpec {
     title: "The manifest",
     description: "A TOML file, `manifest.toml`, in the module's directory.",
