@@ -13,8 +13,8 @@ use crate::text_enum::text_enum;
 use crate::type_traits::TypeTraits;
 use crate::union::union;
 
-/// The code of the types, in their order, with the author's attributes. A type that the author has replaced is a `use`
-/// of the author's type.
+/// The code of the types, in their order, with the author's attributes. In place of a type that the author has replaced
+/// is what [`CheckedOptions::replacement`] returns. Names that collide have to be excluded before.
 pub(crate) fn generate(types: &GeneratedTypes<'_>, traits: &TypeTraits<'_>, options: &CheckedOptions) -> RustCode {
     let mut code = RustCode::default();
     for (ident, ty, _) in types.iter() {
