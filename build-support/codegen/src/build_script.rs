@@ -1,5 +1,5 @@
 //! The part for a `build.rs`: tells cargo on which files the code depends, generates the code, and writes it if it has
-//! changed. `generate` is the part without cargo and without files.
+//! changed. `generate` is the part without cargo, which writes no file.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
@@ -64,8 +64,8 @@ impl Builder {
     }
 
     /// Writes to this file in `OUT_DIR` instead of `module.rs`; the last call counts. For a crate with several
-    /// manifests, which includes each file with `include!(concat!(env!("OUT_DIR"), "/name.rs"))`. The name has its
-    /// extension and no directory; otherwise [`compile`](Self::compile) fails.
+    /// manifests, which includes each file with `include!(concat!(env!("OUT_DIR"), "/name.rs"))`. The name includes the
+    /// extension. If it has a directory, [`compile`](Self::compile) fails.
     #[must_use]
     pub fn out_file(mut self, name: impl AsRef<Path>) -> Self {
         name.as_ref().clone_into(&mut self.out_file);
@@ -74,8 +74,8 @@ impl Builder {
 
     /// Derives more traits for a generated type, by its Rust name: `derive("Order", "PartialOrd, Ord")`. Several calls
     /// for a type add up. [`Options::attributes`] says which types this can be. For another name, or text with
-    /// unbalanced brackets, [`compile`](Self::compile) fails. That a trait does not exist, or is derived already, only
-    /// rustc finds out.
+    /// unbalanced brackets or quotes, [`compile`](Self::compile) fails. That a trait does not exist, or is derived
+    /// already, only rustc finds out.
     #[must_use]
     pub fn derive(self, type_name: &str, derives: &str) -> Self {
         self.attribute(type_name, &format!("#[derive({derives})]"))

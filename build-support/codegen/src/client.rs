@@ -58,7 +58,7 @@ pub(crate) fn imported<'i>(manifest: &Manifest, imports: &'i Imports) -> Vec<(&'
 
 /// The constant and the function for a required service. If no imported manifest declares the service, or if it
 /// declares no request, the function takes bytes; without a declared response it returns any JSON value. The function
-/// sets the declared `ttl_ms`, and no timeout if there is none.
+/// gives the SDK the declared `ttl_ms`, if there is one.
 fn function(topic: &Name, imports: &Imports) -> TokenStream {
     let ident = names::method(topic);
     let name = topic.as_str();

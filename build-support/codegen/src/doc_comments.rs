@@ -1,6 +1,6 @@
 //! Doc comments from the texts of a manifest. Such a text has to remain text: rustdoc must find no code block in it
-//! that it would run, and no link or HTML tag of which it would warn. A list or a line under a heading (`---`) may
-//! still become one. And it must contain no character that hides or reorders others.
+//! that it would run, and no link or HTML tag of which it would warn. And it must contain no character that hides or
+//! reorders others. Two things are left to Markdown: lists, and headings that are underlined with `---` or `===`.
 
 use ixt_manifest::text::harmless;
 use ixt_manifest::{Bounds, Deprecated};

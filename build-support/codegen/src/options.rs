@@ -19,9 +19,9 @@ use crate::rust_code::{Lines, RustCode};
 pub struct Options {
     /// Further attributes of types: the name of a generated type and one or more attributes with `#[` and `]`, such as
     /// `("Order", "#[derive(PartialOrd)]")`. A type may be here several times; the attributes are added in this order,
-    /// before those that are generated. The type can't be `Config`, `Topic` or `Handler`, one of `replaced`, or a type
-    /// of an imported manifest. Whether the attributes mean something, and whether they are there already, only rustc
-    /// finds out.
+    /// before those that are generated. It may be one that is written in place, but not `Config`, `Topic` or `Handler`,
+    /// one of `replaced`, or a type of an imported manifest. Whether the attributes mean something, and whether they
+    /// are there already, only rustc finds out.
     pub attributes: Vec<(String, String)>,
     /// Types of `[types]` that are not generated, each with the path of the author's type that is used instead, such as
     /// `("Order", "crate::model::Order")`. The author's type is one of the crate that includes the code, implements

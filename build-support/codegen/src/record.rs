@@ -12,8 +12,8 @@ use crate::type_traits::{Owner, TypeTraits};
 use crate::{default_values, doc_comments, names};
 
 /// A struct and the SDK's traits for it. It has `Default` if every field has a default or is optional, and no field
-/// holds a secret. If one does, it has neither `PartialEq`. Without fields it is not `Copy`. A record of the
-/// configuration can be read, but not written.
+/// holds a secret. With a secret it has no `PartialEq`, `Eq`, `Hash` and `Copy`; without fields it is not `Copy`. A
+/// record of the configuration can be read, but not written.
 pub(crate) fn record(
     ident: &Ident,
     docs: &TypeDocs<'_>,

@@ -1,9 +1,11 @@
-//! What a change of a manifest does to the callers of the module, to the subscribers of its events, and to those who run and configure it.
+//! What a change of a manifest does to the callers of the module, to the subscribers of its events, and to those who run and
+//! configure it.
 //!
-//! *Input* is what the module receives: requests and its configuration. (The events that it handles are declared by other modules.) A
-//! change is compatible if the new module accepts all that the old one accepted. *Output* is what it sends: responses and events. A change is compatible if a receiver that can handle all that the
-//! old module sends can handle all that the new one sends; receivers ignore fields that they do not know. So a field may be added to
-//! output, but a field that was always there may not be removed or become optional.
+//! *Input* is what the module receives: requests and its configuration. (The events that it handles are declared by other modules.)
+//! A change is compatible if the new module accepts all that the old one accepted. *Output* is what it sends: responses and events.
+//! A change is compatible if a receiver that can handle all that the old module sends can handle all that the new one sends;
+//! receivers ignore fields that they do not know. So a field may be added to output, but a field that was always there may not be
+//! removed or become optional.
 //!
 //! - this file: the comparison as a whole; the module and what it requires
 //! - `topics`: services, events and their messages
@@ -25,8 +27,9 @@ use crate::model::{Manifest, Name};
 use crate::source::{Source, Span};
 
 /// Judges the change from `old` to `new`: a report of the differences that fall under a [`ChangeRule`], breaking ones first, then
-/// notes, then compatible ones. It is empty if there are none. Two manifests with different module names are compared all the same.
-/// Each pair is a manifest and the source that it was parsed from. Nothing is read from disk.
+/// notes, then compatible ones; each group by the places in the new manifest. It is empty if there are none. Two manifests with
+/// different module names are compared all the same. Each pair is a manifest and the source that it was parsed from. Nothing is
+/// read from disk.
 ///
 /// The place of a change is in the new manifest; if something was removed, it is what that was removed from. A place in the old
 /// manifest is a related place. What is new has none, except an error, a value of an enum and a case.

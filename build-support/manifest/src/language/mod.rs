@@ -17,14 +17,15 @@ pub(crate) use process::{ARTIFACTS, ENV, LIMITS, PROCESS};
 pub(crate) use sections::{ERROR, EVENT, MANIFEST, MESSAGE, MODULE, PROVIDES, REQUIRES, SERVICE};
 pub(crate) use types::{CASE, CONFIG_KEY, ELEMENT, ENUM_VALUE, FIELD, TYPE_LONG};
 
-/// The only value of `schema_version`, a string; any other one is an error. The manifests of the Python and Node.js quick starts have
-/// it.
+/// The only value of `schema_version`, a string; any other one is an error, also the number `3.0`. The manifests of the Python and
+/// Node.js quick starts have it.
 pub const SCHEMA_VERSION: &str = "3.0";
 
 /// A table whose keys the language fixes. Any other key in it is an error.
 #[derive(Debug)]
 pub struct TableSpec {
-    /// The heading on the reference page, such as `[module]`, and for a section also the words for it in messages. Unique.
+    /// The heading on the reference page, such as `[module]`, and for a section also the words for it in messages. Unique. The JSON
+    /// Schema makes the name of its definition from it.
     pub title: &'static str,
     /// What the table is for. One or more sentences, each with its full stop.
     pub description: &'static str,
@@ -43,8 +44,8 @@ pub struct KeySpec {
     pub required: bool,
     /// What the value means. One or more sentences, each with its full stop.
     pub description: &'static str,
-    /// A value in TOML that the key accepts, without the key itself. Shown on the reference page, in the JSON Schema, and in the error
-    /// about a required key that is missing.
+    /// A value in TOML that the key accepts where it applies; without the key itself, and with quotes if it is a string. Shown on
+    /// the reference page, in the JSON Schema, and in the error about a required key that is missing.
     pub example: &'static str,
 }
 
@@ -57,7 +58,7 @@ pub enum ValueSpec {
     Boolean,
     /// A string.
     Text,
-    /// One of these strings, in this case (`"line"`, not `"Line"`).
+    /// One of these strings; upper and lower case differ.
     Choice(&'static [&'static str]),
     /// An array of strings, none of them twice.
     Texts,
@@ -71,7 +72,7 @@ pub enum ValueSpec {
     Size,
     /// A duration, as a string such as `"250ms"` or `"1h 30m"`. Not a number.
     Duration,
-    /// A boolean, or a string that says what to use instead. `false` is the same as no key.
+    /// A boolean, or a string that says what to use instead and may be empty. `false` is the same as no key.
     Deprecated,
     /// A value of the type that the same table declares, such as a default.
     Value,
@@ -91,7 +92,7 @@ pub enum ValueSpec {
     Fields {
         /// The short form: a table from the author's field names to values of this kind.
         field: &'static ValueSpec,
-        /// The long form: a table that has the fields under the key `fields`, beside other keys.
+        /// The long form: this table. The fields are under its key `fields`; in `[types]` another key may be there instead.
         long: &'static TableSpec,
     },
 }

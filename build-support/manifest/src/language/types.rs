@@ -62,8 +62,8 @@ pub(crate) static FIELD: TableSpec = TableSpec {
 };
 
 /// A type in its long form where it has no name: that of items, of values or of a newtype. Unlike [`FIELD`] it has no `default`,
-/// `required`, `description` and `deprecated`. The reader takes the `fields` of one within `[config]` as [`CONFIG_KEY`], so they
-/// can be `secret`; the JSON Schema does not say so.
+/// `required`, `description` or `deprecated`. The reader takes the `fields` of one within `[config]` as [`CONFIG_KEY`], so they can
+/// be `secret`; the JSON Schema refuses that.
 pub(crate) static ELEMENT: TableSpec = TableSpec {
     title: "Type",
     description: "The type of the items of a list, of the values of a map, or of a newtype, which can't be optional, or an enum or a table written in place.",
