@@ -171,7 +171,7 @@ fn event_method(topic: &Name, imports: &Imports) -> Lines {
     signature(docs, &names::event_method(topic), &event, &future("::ixt_sdk::Result<()>"))
 }
 
-/// The type that an `async fn` with this output returns, and that it is `Send`.
+/// The type that an `async fn` with this output returns, declared as `Send`.
 fn future(output: &str) -> String {
     format!("impl ::std::future::Future<Output = {output}> + ::std::marker::Send")
 }

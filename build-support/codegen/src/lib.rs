@@ -18,7 +18,8 @@
 //!   errors of each service that declares some;
 //! - `Handler`: the trait that the author implements, with a method for each provided service and each required event;
 //! - `client` and `publish`: Rust modules with functions that call the required services and publish the provided
-//!   events. `client` also has the types of the manifests in `[requires.from]`;
+//!   events, and a typed constant for each. `client` also has the types that are needed of the manifests in
+//!   `[requires.from]`;
 //! - `services` and `events`: Rust modules with typed constants for provided services and required events, for tests;
 //! - `run`, `run_async` and `module`: the module's entry points.
 //!

@@ -64,11 +64,11 @@ pub(crate) fn import(import: &Import) -> Ident {
 /// What a message is for: the request or the response of a service, or the payload of an event.
 #[derive(Clone, Copy)]
 pub(crate) enum MessageRole {
-    /// Of a service.
+    /// The request of a service.
     Request,
-    /// Of a service.
+    /// The response of a service.
     Response,
-    /// Of an event.
+    /// The payload of an event.
     Payload,
 }
 
@@ -84,7 +84,7 @@ impl MessageRole {
 }
 
 /// The type of a declared message: that of `[types]`, or `<Topic>Request`, `<Topic>Response` or `<Topic>Payload` if its
-/// fields are written in place.
+/// fields are written in place, such as `OrdersPlaceRequest`.
 pub(crate) fn message(topic: &Name, role: MessageRole, message: &MessageType) -> Ident {
     match message {
         MessageType::Named(name) => camel(name.as_str()),

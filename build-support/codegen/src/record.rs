@@ -59,8 +59,8 @@ pub(crate) fn record(
     code
 }
 
-/// The lines of a field in a struct or a variant, with its documentation, in which its bounds are. `visibility` is `pub
-/// ` with a space, or empty in a variant.
+/// The lines of a field in a struct or a variant, with its documentation, in which its bounds are. `visibility` is the
+/// word `pub` with a space after it, or empty in a variant.
 pub(crate) fn member(field: &Field, visibility: &str, owner: Owner<'_>) -> Lines {
     let fallback = format!("`{}`, of type `{}`.", field.name, field.ty);
     let mut docs = doc_comments::described(field.description.as_ref(), fallback);

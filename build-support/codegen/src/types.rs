@@ -1,5 +1,5 @@
 //! The code of all types in the list of `generated_types`: structs, enums, unions, newtypes and the errors of services.
-//! The code of each kind is in a file of its name.
+//! The code of each kind is in a file of its own: `record`, `text_enum`, `union`, `newtype` and `service_errors`.
 
 use proc_macro2::Ident;
 

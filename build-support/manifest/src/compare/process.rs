@@ -27,7 +27,8 @@ impl Comparison<'_> {
         self.env();
     }
 
-    /// Reports the keys of a section whose values differ, one by one. `old` and `new` list the same keys in the same order.
+    /// Reports the keys of a section whose values differ, one by one. `old` and `new` list the same keys in the same order. A key
+    /// that is absent and one that is set to its default differ, except `overlap`.
     fn section(&mut self, section: &str, old: Shown, new: Shown, spans: &Spans) {
         for ((key, was), (_, is)) in old.into_iter().zip(new).filter(|((_, was), (_, is))| was != is) {
             let or_none = |shown: Option<String>| shown.unwrap_or("none".to_owned());

@@ -1,5 +1,5 @@
-//! Compares types by what they consist of. The name of a type of `[types]` does not matter, and a newtype in place of its inner
-//! type is no change, if one of the two is not of `[types]`. But a record or an enum of `[types]` and the same fields or values
+//! Compares types by what they consist of. The name of a type of `[types]` does not matter. A newtype in place of its inner type is
+//! no change by itself, if one of the two is not of `[types]`. But a record or an enum of `[types]` and the same fields or values
 //! written in place are different types, except for a message and a case.
 
 use super::{Comparison, Direction, Spans, Subject, pair_up};
