@@ -19,8 +19,9 @@ use crate::{Options, Source, generate};
 ///
 /// # Panics
 ///
-/// If the file differs from the code; the message has the first line that differs. If the manifest can't be read or has
-/// mistakes; the message is the report. If the file can't be read.
+/// If the file differs from the code; the message has the first line that differs, or says that only line ends do. If
+/// the manifest, or one of its `[requires.from]`, can't be read or has mistakes; the message is the report. If the file
+/// can't be read or is not UTF-8.
 #[track_caller]
 pub fn assert_fresh(manifest: impl AsRef<Path>, file: impl AsRef<Path>) {
     let (manifest, file) = (manifest.as_ref(), file.as_ref());
@@ -39,8 +40,8 @@ pub fn assert_fresh(manifest: impl AsRef<Path>, file: impl AsRef<Path>) {
     }
 }
 
-/// The first line in which two different texts differ, in words. If all lines are equal, the texts differ in their line
-/// ends, or one has none at its end.
+/// The first line in which two different texts differ, in words: its number, counted from 1, and both lines. If all
+/// lines are equal, the texts differ in their line ends, or one has none at its end.
 fn first_difference(old: &str, new: &str) -> String {
     let (mut old, mut new) = (old.lines(), new.lines());
     let mut number = 1;

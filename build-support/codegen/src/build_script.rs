@@ -1,5 +1,5 @@
 //! The part for a `build.rs`: tells cargo on which files the code depends, generates the code, and writes it if it has
-//! changed. `generate` is the part without cargo and without files.
+//! changed. `generate` is the part without cargo, which writes no file.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
@@ -11,7 +11,8 @@ use crate::generate::generate_from;
 use crate::{Options, Source};
 
 /// Generates the module's code from its manifest into `$OUT_DIR/module.rs`, which `ixt_sdk::include_module!()`
-/// includes. For a `build.rs`. A relative `manifest` starts at the directory of the crate's `Cargo.toml`.
+/// includes. For a `build.rs`. A relative `manifest` starts at the directory of the crate's `Cargo.toml`. Warnings are
+/// shown by cargo, and are no error.
 ///
 /// On an error, such as a mistake in the manifest, this prints the report or the error to stderr, which cargo shows,
 /// and ends the build script with exit status 1. [`Builder::compile`] lists the errors and returns them instead;
@@ -46,42 +47,43 @@ pub fn compile(manifest: impl AsRef<Path>) {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Builder {
-    /// As given; a relative path starts at the directory of the crate's `Cargo.toml`.
+    /// The path of the manifest, as given. A relative one starts at the directory of the crate's `Cargo.toml`.
     manifest: PathBuf,
-    /// A plain name within `OUT_DIR`, which `compile` checks.
+    /// A plain name within `OUT_DIR`, which `compile` checks. `module.rs` if none was set.
     out_file: PathBuf,
     /// They are checked in `compile`.
     options: Options,
 }
 
 impl Builder {
-    /// A builder for the manifest at this path. A relative path starts at the directory of the crate's `Cargo.toml`, in
-    /// which cargo runs build scripts.
+    /// A builder for the manifest at this path, without options. A relative path starts at the directory of the crate's
+    /// `Cargo.toml`, in which cargo runs build scripts. The file is not read yet.
     pub fn new(manifest: impl AsRef<Path>) -> Self {
         let manifest = manifest.as_ref().to_owned();
         Self { manifest, out_file: PathBuf::from("module.rs"), options: Options::default() }
     }
 
-    /// Writes to this file in `OUT_DIR` instead of `module.rs`. For a crate with several manifests, which includes each
-    /// file with `include!(concat!(env!("OUT_DIR"), "/name.rs"))`. The name has no directory; otherwise
-    /// [`compile`](Self::compile) fails.
+    /// Writes to this file in `OUT_DIR` instead of `module.rs`; the last call counts. For a crate with several
+    /// manifests, which includes each file with `include!(concat!(env!("OUT_DIR"), "/name.rs"))`. The name includes the
+    /// extension. If it has a directory, [`compile`](Self::compile) fails.
     #[must_use]
     pub fn out_file(mut self, name: impl AsRef<Path>) -> Self {
         name.as_ref().clone_into(&mut self.out_file);
         self
     }
 
-    /// Derives more traits for a generated type, by its Rust name: `derive("Order", "PartialOrd, Ord")`.
-    /// [`Options::attributes`] says which types this can be. For another name, or text that is no list of traits,
-    /// [`compile`](Self::compile) fails.
+    /// Derives more traits for a generated type, by its Rust name: `derive("Order", "PartialOrd, Ord")`. Several calls
+    /// for a type add up. [`Options::attributes`] says which types this can be. For another name, or text with
+    /// unbalanced brackets or quotes, [`compile`](Self::compile) fails. That a trait does not exist, or is derived
+    /// already, only rustc finds out.
     #[must_use]
     pub fn derive(self, type_name: &str, derives: &str) -> Self {
         self.attribute(type_name, &format!("#[derive({derives})]"))
     }
 
     /// Adds one or more attributes to a generated type, by its Rust name: `attribute("Order", "#[non_exhaustive]")`.
-    /// [`Options::attributes`] says which types this can be. For another name, or text that is no attribute,
-    /// [`compile`](Self::compile) fails.
+    /// Several calls for a type add up, in their order. [`Options::attributes`] says which types this can be. For
+    /// another name, or text that is no attribute, [`compile`](Self::compile) fails.
     #[must_use]
     pub fn attribute(mut self, type_name: &str, attribute: &str) -> Self {
         self.options.attributes.push((type_name.to_owned(), attribute.to_owned()));
@@ -90,15 +92,16 @@ impl Builder {
 
     /// Uses the author's type at the Rust path `path` in place of a type of `[types]`, by its Rust name:
     /// `replace("Money", "crate::money::Money")`. [`Options::replaced`] says what the author's type has to implement,
-    /// and what can't be replaced.
+    /// and what can't be replaced; for that, another name, or text that is no path, [`compile`](Self::compile) fails.
     #[must_use]
     pub fn replace(mut self, type_name: &str, path: &str) -> Self {
         self.options.replaced.push((type_name.to_owned(), path.to_owned()));
         self
     }
 
-    /// Sets the Rust path of the SDK's crate in the code; the default is `::ixt_sdk`. For a crate that renames the SDK,
-    /// or uses it through another crate's re-export. Text that is no path makes [`compile`](Self::compile) fail.
+    /// Sets the Rust path of the SDK's crate in the code; the default is `::ixt_sdk`, and the last call counts. For a
+    /// crate that renames the SDK, or uses it through another crate's re-export. Text that is no path makes
+    /// [`compile`](Self::compile) fail.
     #[must_use]
     pub fn sdk(mut self, path: &str) -> Self {
         self.options.sdk = Some(path.to_owned());
@@ -106,15 +109,19 @@ impl Builder {
     }
 
     /// Generates the code into `OUT_DIR`. Prints instructions for cargo to stdout: the files on which the code depends,
-    /// and the warnings about the manifest. A file that already has this content is not written, so cargo does not
-    /// compile the crate again.
+    /// also if there is an error, and the warnings about the manifest, only if the code can be generated. A file that
+    /// already has this content is not written, so cargo does not compile the crate again.
     ///
     /// # Errors
     ///
-    /// A [`Report`](crate::Report), if the manifest or one of its `[requires.from]` can't be read or has mistakes, or
-    /// if an option is wrong. Other errors: the file can't be written, `OUT_DIR` is not set, or the name of
-    /// [`out_file`](Self::out_file) is not a plain name. A file of an earlier build stays as it is, unless the error
-    /// comes in the middle of writing.
+    /// A [`Report`](crate::Report), which `downcast_ref` finds, if the manifest or one of its `[requires.from]` can't
+    /// be read or has mistakes, or if an option is wrong. Other errors: the file can't be written, `OUT_DIR` is not
+    /// set, or the name of [`out_file`](Self::out_file) is not a plain name. A file of an earlier build stays as it is,
+    /// unless the error comes in the middle of writing.
+    ///
+    /// # Panics
+    ///
+    /// Those of [`generate`](crate::generate()).
     pub fn compile(&self) -> anyhow::Result<()> {
         // Before anything can fail, so that a corrected manifest is read again.
         println!("{}", rerun_if_changed(&self.manifest));
@@ -143,7 +150,7 @@ fn rerun_if_changed(path: &Path) -> String {
 }
 
 /// Writes a file unless it already has this content. Its time of modification then stays, and cargo does not compile
-/// the crate again.
+/// the crate again. The directory has to exist.
 fn write_if_changed(path: &Path, code: &str) -> anyhow::Result<()> {
     if fs::read(path).is_ok_and(|old| old == code.as_bytes()) {
         return Ok(());

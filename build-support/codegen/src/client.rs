@@ -14,8 +14,8 @@ use crate::rust_code::{Lines, RustCode, string};
 use crate::type_traits::TypeTraits;
 use crate::{doc_comments, types};
 
-/// The Rust module `client`: a constant and a function for each required service, and a Rust module with the types of
-/// each imported manifest. Empty if no service is required and no manifest is imported.
+/// The Rust module `client`: a constant and a function for each required service, and for each imported manifest a Rust
+/// module with those of its types that are needed. Empty if no service is required and no manifest is imported.
 pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> RustCode {
     let requires = &manifest.requires;
     if requires.services.is_empty() && imports.manifests.is_empty() {
@@ -35,7 +35,7 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> RustCode {
     module("client", "Calls of the services that this module requires.", code)
 }
 
-/// The Rust module `name` with these docs and items.
+/// The Rust module `name` with these docs, which are Markdown, and items.
 fn module(name: &str, docs: &str, code: RustCode) -> RustCode {
     let mut attributes = doc_comments::comment([docs]);
     attributes.push(doc_comments::ALLOW.to_owned());
@@ -43,7 +43,7 @@ fn module(name: &str, docs: &str, code: RustCode) -> RustCode {
 }
 
 /// For each imported manifest, in the order of `imports`, those of its types that the required services and events
-/// need.
+/// need. A topic that no manifest declares needs none.
 pub(crate) fn imported<'i>(manifest: &Manifest, imports: &'i Imports) -> Vec<(&'i Import, GeneratedTypes<'i>)> {
     let items = imports.manifests.iter().map(|import| {
         let is_this = |declared: &Import| std::ptr::eq(declared, import);
@@ -57,7 +57,8 @@ pub(crate) fn imported<'i>(manifest: &Manifest, imports: &'i Imports) -> Vec<(&'
 }
 
 /// The constant and the function for a required service. If no imported manifest declares the service, or if it
-/// declares no request, the function takes bytes; without a declared response it returns any JSON value.
+/// declares no request, the function takes bytes; without a declared response it returns any JSON value. The function
+/// gives the SDK the declared `ttl_ms`, if there is one.
 fn function(topic: &Name, imports: &Imports) -> TokenStream {
     let ident = names::method(topic);
     let name = topic.as_str();
@@ -138,7 +139,8 @@ pub(crate) fn event_payload(topic: &Name, imports: &Imports) -> String {
     }
 }
 
-/// The Rust module `publish`: a constant and a function for each provided event. Empty if there are none.
+/// The Rust module `publish`: a constant and a function for each provided event. Without a declared payload the
+/// function takes bytes. Empty if no event is provided.
 pub(crate) fn publish(manifest: &Manifest) -> RustCode {
     if manifest.events.is_empty() {
         return RustCode::default();

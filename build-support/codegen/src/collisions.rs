@@ -17,8 +17,9 @@ const TOPIC_CONSTANTS: &[&str] = &["ALL"];
 /// Methods that every `Handler` has.
 const METHODS: &[&str] = &["health_check", "init", "shutdown"];
 
-/// Checks all names in the code for the module's own manifest, whose types are `items`. Of several names that become
-/// the same Rust name, each but the first is reported, with the first as its related place. Empty if no names collide.
+/// Checks the names in the code for the module's own manifest, whose types are `items`; those of imported manifests are
+/// for [`check_imported`]. Of several names that become the same Rust name, each but the first is reported, with the
+/// first as its related place. Empty if no names collide. All diagnostics are errors.
 pub(crate) fn check(manifest: &Manifest, items: &GeneratedTypes<'_>) -> Vec<Diagnostic> {
     let mut collisions = Vec::new();
 
@@ -49,7 +50,8 @@ pub(crate) fn check(manifest: &Manifest, items: &GeneratedTypes<'_>) -> Vec<Diag
 }
 
 /// Checks the names of those types of an imported manifest that are generated. They are in a Rust module of that
-/// manifest, in which nothing else is generated.
+/// manifest, in which nothing else is generated. The diagnostics point into the imported manifest. Empty if no names
+/// collide.
 pub(crate) fn check_imported(items: &GeneratedTypes<'_>) -> Vec<Diagnostic> {
     let mut collisions = Vec::new();
     check_types(items, &[], &mut collisions);
@@ -93,7 +95,7 @@ fn check_fields(kind: &'static str, fields: &[Field], collisions: &mut Vec<Diagn
     }
 }
 
-/// Checks the values of one enum.
+/// Checks the values of one enum. `open`: it has the variant `Unknown`, too.
 fn check_values(values: &[EnumValue], open: bool, collisions: &mut Vec<Diagnostic>) {
     let mut scope = Namespace::new("a variant of one enum", if open { &[UNKNOWN, "ALL"] } else { &["ALL"] });
     for value in values {
@@ -118,7 +120,7 @@ impl<'a> Namespace<'a> {
     }
 
     /// Adds the Rust name of something that the manifest calls `name`. If another name has it already, or it is
-    /// generated anyway, adds a diagnostic to `collisions` and returns `false`.
+    /// generated anyway, adds a diagnostic to `collisions` instead, and returns `false`.
     fn add(&mut self, ident: Ident, name: &'a Name, collisions: &mut Vec<Diagnostic>) -> bool {
         if let Some(generated) = self.generated.iter().find(|generated| ident == **generated) {
             collisions.push(

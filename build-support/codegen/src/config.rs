@@ -11,7 +11,7 @@ use crate::{default_values, doc_comments, names, rust_types, scalar_types};
 
 /// The struct, its constant `KEYS`, its constructor `from_json`, and its `Default` if no key is required. It has
 /// `PartialEq` if no key holds a secret. Its code reads all keys before it fails, so that all mistakes are reported at
-/// once.
+/// once. Without `[config]` it is there too, and has no fields.
 pub(crate) fn generate(manifest: &Manifest, traits: &TypeTraits<'_>) -> RustCode {
     let config = &manifest.config;
     let owner = Owner { ident: "Config", kind: FieldOwner::Config, traits };
@@ -125,7 +125,8 @@ fn has_stand_in(key: &Field) -> bool {
     }
 }
 
-/// The entry of a key in `Config::KEYS`. If the key holds a secret, its default is left out.
+/// The entry of a key in `Config::KEYS`: its name, type, description, default, and whether it is required, secret or
+/// deprecated. If the key holds a secret, its default is left out. Its bounds are not in it.
 fn key_spec(key: &Field) -> Lines {
     let mut spec =
         vec![format!("::ixt_sdk::ConfigKey::new({}, {})", string(key.name.as_str()), string(&key.ty.to_string()))];

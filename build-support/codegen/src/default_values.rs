@@ -13,7 +13,7 @@ use crate::rust_code::string;
 use crate::type_traits::{Owner, TypeTraits};
 
 /// The expression for a value of a field: a secret if the field is one, and in a `Box` if the field is. It has no
-/// `Some`; the caller adds that for an optional field.
+/// `Some`; the caller adds that for an optional field. `owner` is what has the field.
 pub(crate) fn of_field(value: &Value, field: &Field, owner: Owner<'_>) -> String {
     if field.secret {
         return secret(value);
@@ -22,7 +22,8 @@ pub(crate) fn of_field(value: &Value, field: &Field, owner: Owner<'_>) -> String
     if owner.boxes(field) { format!("::std::boxed::Box::new({value})") } else { value }
 }
 
-/// A secret value, of the type that `scalar_types::secret_type` returns for it.
+/// A secret value, of the type that `scalar_types::secret_type` returns for it. The text or bytes are in the code as
+/// they are.
 fn secret(value: &Value) -> String {
     match value {
         Value::String(text) => format!("::ixt_sdk::SecretString::from({})", string(text)),

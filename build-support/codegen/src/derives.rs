@@ -1,12 +1,13 @@
 //! The traits that a generated type derives. `type_traits` decides which.
 
 /// What a type can derive beyond `Clone`, `Debug` and `PartialEq`. Those three it can always derive, except that a type
-/// with a secret has no `PartialEq`.
+/// with a secret has no `PartialEq`. `Default` is up to the code of each kind of type.
 #[derive(Clone, Copy)]
 pub(crate) struct Derivable {
     /// `Eq` and `Hash`. `false` if the type contains a float or a type of the author's.
     pub(crate) eq: bool,
-    /// `Copy`. `false` if the type has a part on the heap, or contains a type of the author's.
+    /// `Copy`. `false` if the type has a part on the heap, such as a text, a list or a `Box`, or contains a type of the
+    /// author's.
     pub(crate) copy: bool,
 }
 
@@ -22,7 +23,7 @@ impl Derivable {
         Self { eq: self.eq && other.eq, copy: self.copy && other.copy }
     }
 
-    /// The attribute `#[derive(…)]`, with `Default` if `default` is true. Not for types with secrets.
+    /// The attribute `#[derive(…)]` in one line, with `Default` if `default` is true. Not for types with secrets.
     pub(crate) fn attribute(self, default: bool) -> String {
         let copy = if self.copy { "Copy, " } else { "" };
         let eq = if self.eq { ", Eq, Hash" } else { "" };

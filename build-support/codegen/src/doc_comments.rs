@@ -1,6 +1,6 @@
 //! Doc comments from the texts of a manifest. Such a text has to remain text: rustdoc must find no code block in it
 //! that it would run, and no link or HTML tag of which it would warn. And it must contain no character that hides or
-//! reorders others.
+//! reorders others. Two things are left to Markdown: lists, and headings that are underlined with `---` or `===`.
 
 use ixt_manifest::text::harmless;
 use ixt_manifest::{Bounds, Deprecated};
@@ -12,8 +12,8 @@ use crate::rust_code::{Lines, string, tokens};
 /// from the manifest, and about items that are not used.
 pub(crate) const ALLOW: &str = "#[allow(dead_code, deprecated, unreachable_pub, clippy::all, clippy::pedantic)]";
 
-/// The doc comment of these lines, which are Markdown already and have no line ends. An empty line separates
-/// paragraphs.
+/// The doc comment of these lines, which are Markdown already and have no line ends: `/// ` before each. An empty line
+/// separates paragraphs. Without lines there is no comment.
 pub(crate) fn comment<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Lines {
     let comment = |line: S| match line.as_ref() {
         "" => "///".to_owned(),
@@ -47,15 +47,17 @@ pub(crate) fn deprecated(deprecated: Option<&Deprecated>) -> Option<String> {
     })
 }
 
-/// The bounds of a type in one sentence. `None` if there are none.
+/// The bounds of a type in one sentence, with a full stop; those of its items and fields are not in it. `None` if there
+/// are none.
 pub(crate) fn bounds(bounds: &Bounds) -> Option<String> {
     let mut sentence = bounds.in_words(code_span).join(", ");
     sentence.get_mut(..1)?.make_ascii_uppercase();
     Some(sentence + ".")
 }
 
-/// A text from the manifest, as lines for [`comment`] that show it as it is. Several empty lines become one. Empty if
-/// the text is empty or white space.
+/// A text from the manifest, as lines for [`comment`] that show its words as they are; a run of white space becomes one
+/// space. Several empty lines become one, and those at the beginning and the end are left out. Empty if the text is
+/// empty or white space.
 pub(crate) fn text(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = text.split(['\n', '\r']).map(plain_line).skip_while(String::is_empty).collect();
     lines.dedup_by(|line, before| line.is_empty() && before.is_empty());
@@ -63,7 +65,8 @@ pub(crate) fn text(text: &str) -> Vec<String> {
     lines
 }
 
-/// The lines of a description, or `fallback` if there is none or it is empty. `fallback` is Markdown already.
+/// The lines of a description, or `fallback` if there is none or it is empty or white space. `fallback` is one line of
+/// Markdown already.
 pub(crate) fn described(description: Option<&String>, fallback: String) -> Vec<String> {
     match description.map(|description| text(description)) {
         Some(lines) if !lines.is_empty() => lines,
@@ -71,7 +74,7 @@ pub(crate) fn described(description: Option<&String>, fallback: String) -> Vec<S
     }
 }
 
-/// A value from the manifest as a code span of Markdown, on one line.
+/// A value from the manifest as a code span of Markdown, on one line: line ends and control characters are escaped.
 pub(crate) fn code_span(code: &str) -> String {
     let code = harmless(code);
     let longest_run = code.split(|c| c != '`').map(str::len).max().unwrap_or(0);
@@ -82,8 +85,9 @@ pub(crate) fn code_span(code: &str) -> String {
     format!("{fence} {code} {fence}")
 }
 
-/// The line with one space for each run of white space, since four spaces would begin a code block; and with escapes
-/// for all characters that mean something in Markdown, also for the colon of a bare URL.
+/// The line with one space for each run of white space, since four spaces would begin a code block, and none at its
+/// ends; with escapes for the characters that begin code, links, HTML, emphasis, headings and tables in Markdown, also
+/// for the colon of a bare URL. The marks of lists (`-`, `1.`) are not escaped.
 fn plain_line(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     for word in line.split_whitespace() {

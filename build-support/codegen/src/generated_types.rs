@@ -1,5 +1,6 @@
 //! Lists the types that are generated for a manifest, with their Rust names: those of `[types]`, those that are written
-//! in place, and an enum for the errors of each service that declares some. The code itself is made in `types`.
+//! in place, and an enum for the errors of each service that declares some. `Config`, `Topic` and `Handler` are not
+//! among them. The code itself is made in `types`.
 
 use std::collections::BTreeSet;
 
@@ -15,9 +16,11 @@ use crate::names::{self, MessageRole};
 pub(crate) enum GeneratedType<'m> {
     /// A struct. `owner` is what the fields belong to.
     Record { docs: TypeDocs<'m>, fields: &'m [Field], owner: FieldOwner<'m> },
-    /// An enum whose variants are texts in JSON. `open`: it gets a variant for all other texts.
+    /// An enum whose variants are texts in JSON. `values` has at least one. `open`: it gets a variant for all other
+    /// texts.
     Enum { docs: TypeDocs<'m>, values: &'m [EnumValue], open: bool },
-    /// An enum whose variants are the cases of a tagged union. `open`: it gets a variant for all other cases.
+    /// An enum whose variants are the cases of a tagged union, at least one. `open`: it gets a variant for all other
+    /// cases.
     Union { docs: TypeDocs<'m>, cases: &'m [Case], open: bool, owner: FieldOwner<'m> },
     /// A struct around another type, `ty`. `name` is its name in the manifest.
     Newtype { docs: TypeDocs<'m>, ty: &'m Type, name: &'m Name },
@@ -34,23 +37,24 @@ pub(crate) enum FieldOwner<'m> {
     Config,
     /// A request, a response or a payload with fields written in place. No field is in a `Box`.
     Message,
-    /// The type of `[types]` with this name. The record is this type, or is written in place somewhere within it. A
-    /// field is in a `Box` if its type contains the owner again without a list or map in between.
+    /// The type of `[types]` with this name in the manifest. The record is this type, or is written in place somewhere
+    /// within it. A field is in a `Box` if its type is one of `[types]` that contains the owner again without a list or
+    /// map in between.
     Type(&'m str),
 }
 
 /// The documentation of a type.
 pub(crate) struct TypeDocs<'m> {
-    /// The description in the manifest; `None` if there is none.
+    /// The description in the manifest, which may be empty; `None` if there is none.
     pub(crate) description: Option<&'m String>,
     /// `None` if the type is not deprecated. Only types of `[types]` can be.
     pub(crate) deprecated: Option<&'m Deprecated>,
-    /// A whole sentence, which is used if there is no description.
+    /// A whole sentence of Markdown, which is used if there is no description, or an empty one.
     pub(crate) fallback: String,
 }
 
 /// The types of a manifest, sorted by their Rust names. Several may have the same name; `collisions` reports them
-/// before code is made.
+/// before code is made. A type that the author replaces is here too.
 pub(crate) struct GeneratedTypes<'m> {
     /// Each type with its Rust name, and with the name in the manifest that a diagnostic points at.
     types: Vec<(Ident, GeneratedType<'m>, &'m Name)>,
@@ -78,7 +82,7 @@ impl<'m> GeneratedTypes<'m> {
 
     /// The types of another module's manifest that these of its services and events need: their messages that are
     /// written in place, the enums of the services' errors, and every type of `[types]` that the messages use, directly
-    /// or through others.
+    /// or through others; also the types that are written in place in one of them. None of its configuration.
     pub(crate) fn imported(
         manifest: &'m Manifest,
         services: &[&'m ProvidedService],
@@ -106,8 +110,8 @@ impl<'m> GeneratedTypes<'m> {
         self
     }
 
-    /// The types, each with its Rust name and the name in the manifest that a diagnostic points at: that of the type,
-    /// of the field in which it is written, or the topic.
+    /// The types, sorted by their Rust names, each with the name in the manifest that a diagnostic points at: that of
+    /// the type, of the field in which it is written, or the topic.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(Ident, GeneratedType<'m>, &'m Name)> {
         self.types.iter()
     }
@@ -149,7 +153,8 @@ impl<'m> GeneratedTypes<'m> {
         self.add(&ident, ty, name);
     }
 
-    /// Adds the messages of a service that are written in place, and the enum of its errors, if it has any.
+    /// Adds the messages of a service that are written in place, the types in them, and the enum of its errors, if it
+    /// has any.
     fn service(&mut self, service: &'m ProvidedService) {
         let topic = &service.topic;
         self.message(topic, MessageRole::Request, service.request.as_ref(), "request to");
@@ -182,8 +187,9 @@ impl<'m> GeneratedTypes<'m> {
         }
     }
 
-    /// Adds `ty`, named `ident`, if it is an enum or a table that is written in place; of a list or map, the type of
-    /// its items or values. `name` is the field or the newtype in which it is written.
+    /// Adds `ty`, named `ident`, if it is an enum or a table that is written in place, and the types in the table; of a
+    /// list or map, the type of its items or values, named `ident` with `Item` or `Value`. Any other type adds nothing.
+    /// `name` is the field or the newtype in which it is written.
     fn inline_type(&mut self, ident: &str, ty: &'m Type, name: &'m Name, owner: FieldOwner<'m>) {
         let docs =
             |what: &str| TypeDocs { description: None, deprecated: None, fallback: format!("The {what} of `{name}`.") };
@@ -218,7 +224,7 @@ impl<'m> Needed<'m> {
         }
     }
 
-    /// Adds the type with this name and those that it uses.
+    /// Adds the type with this name and those that it uses. One that is not declared adds nothing.
     fn name(&mut self, name: &'m str) {
         let Some(definition) = self.manifest.find_type(name) else { return };
         if !self.names.insert(name) {

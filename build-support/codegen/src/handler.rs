@@ -10,7 +10,7 @@ use crate::rust_code::{Lines, RustCode, string};
 use crate::{client, doc_comments, names};
 
 /// `Handler`, `run`, `run_async` and `module`, and the implementation of the SDK's trait `Module` that calls the
-/// handler.
+/// handler. They are generated for every module, also for one without services and events.
 pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> RustCode {
     let name = manifest.module.name.as_str();
     let version = manifest.module.version.as_str();
@@ -136,7 +136,7 @@ pub(crate) fn generate(manifest: &Manifest, imports: &Imports) -> RustCode {
 }
 
 /// The method of a service: `async`, unless the service is declared `blocking`. Without a declared request it takes
-/// bytes; without a declared response it returns any response.
+/// bytes; without a declared response it returns any response. `ttl_ms` and `idempotent` change nothing in it.
 fn method(service: &ProvidedService) -> Lines {
     let mut docs = vec![format!("Handles `{}`.", service.topic)];
     if let Some(description) = &service.description {
@@ -160,7 +160,7 @@ fn method(service: &ProvidedService) -> Lines {
     signature(docs, &names::method(&service.topic), &format!("request: {request}"), &result)
 }
 
-/// The method of a required event. It is always `async`.
+/// The method of a required event. It is always `async`. It takes bytes if [`client::event_payload`] knows no type.
 fn event_method(topic: &Name, imports: &Imports) -> Lines {
     let mut docs = vec![format!("Takes the event `{topic}`.")];
     if let Some(description) = imports.event(topic.as_str()).and_then(|(_, event)| event.description.as_ref()) {
@@ -171,7 +171,7 @@ fn event_method(topic: &Name, imports: &Imports) -> Lines {
     signature(docs, &names::event_method(topic), &event, &future("::ixt_sdk::Result<()>"))
 }
 
-/// The type that an `async fn` with this output returns.
+/// The type that an `async fn` with this output returns, declared as `Send`.
 fn future(output: &str) -> String {
     format!("impl ::std::future::Future<Output = {output}> + ::std::marker::Send")
 }

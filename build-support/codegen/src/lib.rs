@@ -18,7 +18,8 @@
 //!   errors of each service that declares some;
 //! - `Handler`: the trait that the author implements, with a method for each provided service and each required event;
 //! - `client` and `publish`: Rust modules with functions that call the required services and publish the provided
-//!   events. `client` also has the types of the manifests in `[requires.from]`;
+//!   events, and a typed constant for each. `client` also has the types that are needed of the manifests in
+//!   `[requires.from]`;
 //! - `services` and `events`: Rust modules with typed constants for provided services and required events, for tests;
 //! - `run`, `run_async` and `module`: the module's entry points.
 //!
@@ -27,7 +28,8 @@
 //! A mistake in the manifest ends the build with a report that points at the line. A warning is shown as a warning of
 //! cargo, and the build goes on. The generated code depends only on the manifest, on the manifests that it names in
 //! `[requires.from]`, on the options, and on the version of this crate. The same input gives the same bytes, in any
-//! directory and with the keys in any order.
+//! directory and with the keys of each table in any order. The order of an array's items may matter: the values of an
+//! enum keep it.
 //!
 //! [`compile`] is all that most build scripts need. [`Builder`] does the same with options. [`assert_fresh`] is for
 //! code that is checked in. [`generate`] returns the code instead of writing it, for tools; it reads the manifests of

@@ -7,7 +7,8 @@
 //! - a type that is written in place is named after its place: `ConfigLogFormat`, `OrdersPlaceRequest`.
 //!
 //! Two names may become the same. `collisions` reports that as an error, so no name gets a suffix. For the names of
-//! imported modules, `ixt_manifest::Imports` does so.
+//! imported modules, `ixt_manifest::Imports` reports two that differ only in case, `-` and `_`; others that become the
+//! same, such as `a.b` and `a_b`, only rustc finds.
 
 use heck::{ToShoutySnakeCase as _, ToSnakeCase, ToUpperCamelCase};
 use ixt_manifest::{Import, MessageType, Name};
@@ -29,12 +30,14 @@ pub(crate) fn field(name: &Name) -> Ident {
     ident(name.as_str().to_snake_case())
 }
 
-/// The `CamelCase` name for a type of `[types]`, a topic, a case, a value of an enum, or the code of an error.
+/// The `CamelCase` name for a type of `[types]`, a topic, a case, a value of an enum, or the code of an error:
+/// `OrdersPlace` for `orders.place`.
 pub(crate) fn camel(name: &str) -> Ident {
     ident(name.to_upper_camel_case())
 }
 
-/// The method of `Handler` for a provided service, or the function of `client` or `publish` for a topic.
+/// The method of `Handler` for a provided service, or the function of `client` or `publish` for a topic:
+/// `orders_place`.
 pub(crate) fn method(topic: &Name) -> Ident {
     ident(topic.as_str().to_snake_case())
 }
@@ -49,7 +52,11 @@ pub(crate) fn event_method(topic: &Name) -> Ident {
     ident(format!("on_{}", topic.as_str().to_snake_case()))
 }
 
-/// The Rust module, within `client`, with the types of an imported manifest: the name of its module.
+/// The Rust module, within `client`, with the types of an imported manifest: the name of its module in `snake_case`.
+///
+/// # Panics
+///
+/// If that name has no letter or digit.
 pub(crate) fn import(import: &Import) -> Ident {
     ident(import.manifest.module.name.as_str().to_snake_case())
 }
@@ -57,11 +64,11 @@ pub(crate) fn import(import: &Import) -> Ident {
 /// What a message is for: the request or the response of a service, or the payload of an event.
 #[derive(Clone, Copy)]
 pub(crate) enum MessageRole {
-    /// Of a service.
+    /// The request of a service.
     Request,
-    /// Of a service.
+    /// The response of a service.
     Response,
-    /// Of an event.
+    /// The payload of an event.
     Payload,
 }
 
@@ -77,7 +84,7 @@ impl MessageRole {
 }
 
 /// The type of a declared message: that of `[types]`, or `<Topic>Request`, `<Topic>Response` or `<Topic>Payload` if its
-/// fields are written in place.
+/// fields are written in place, such as `OrdersPlaceRequest`.
 pub(crate) fn message(topic: &Name, role: MessageRole, message: &MessageType) -> Ident {
     match message {
         MessageType::Named(name) => camel(name.as_str()),
@@ -95,7 +102,7 @@ pub(crate) fn inline(owner: &str, name: &Name) -> String {
     format!("{owner}{}", name.as_str().to_upper_camel_case())
 }
 
-/// Makes a name that is in the right case a valid identifier.
+/// Makes a name that is in the right case a valid identifier, with `_` at its end or beginning if it needs one.
 ///
 /// # Panics
 ///

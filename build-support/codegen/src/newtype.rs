@@ -13,8 +13,8 @@ use crate::type_traits::TypeTraits;
 
 /// The struct, its `into_inner`, and the SDK's traits for it. `name` is its name in the manifest, which the errors of
 /// `TryFrom` show. `traits` decides whether it is `Copy`, `Eq` and `Hash`. It is never `Default`: the default of the
-/// inner type may be outside of the bounds. The field is private to the Rust module that includes the code, whose own
-/// code can skip the check.
+/// inner type may be outside of the bounds. The bounds of a list's items count as its own. The field is private to the
+/// Rust module that includes the code, whose own code can skip the check.
 pub(crate) fn newtype(ident: &Ident, docs: &TypeDocs<'_>, ty: &Type, name: &Name, traits: &TypeTraits<'_>) -> RustCode {
     let mut lines = doc_comments::described(docs.description, docs.fallback.clone());
     if let Some(bounds) = doc_comments::bounds(&ty.bounds) {

@@ -1,5 +1,5 @@
-//! Options of the code generator, for the build script and the command `ixt generate`. An option that applies to no
-//! type of the manifest is not ignored: it is an error.
+//! Options of the code generator, for the build script and the command `ixt generate`. An option for a type that the
+//! manifest does not have is not ignored: it is an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,24 +12,28 @@ use crate::names;
 use crate::rust_code::{Lines, RustCode};
 
 /// Changes to the generated code. [`Options::default`] is empty and changes nothing. Types are called by their Rust
-/// names. An option that applies to no type, or that can't be read, is an error with the code
-/// [`Code::InvalidOption`](crate::Code::InvalidOption).
+/// names. An option that applies to no type, can't be read, or asks for what a field excludes below, is an error with
+/// the code [`Code::InvalidOption`](crate::Code::InvalidOption), from [`generate`](crate::generate()) and
+/// [`Builder::compile`](crate::Builder::compile).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
-    /// Further attributes of types: the name of a generated type and one or more attributes, such as
+    /// Further attributes of types: the name of a generated type and one or more attributes with `#[` and `]`, such as
     /// `("Order", "#[derive(PartialOrd)]")`. A type may be here several times; the attributes are added in this order,
-    /// before those that are generated. The type can't be `Config`, `Topic` or `Handler`, one of `replaced`, or a type
-    /// of an imported manifest.
+    /// before those that are generated. It may be one that is written in place, but not `Config`, `Topic` or `Handler`,
+    /// one of `replaced`, or a type of an imported manifest. Whether the attributes mean something, and whether they
+    /// are there already, only rustc finds out.
     pub attributes: Vec<(String, String)>,
     /// Types of `[types]` that are not generated, each with the path of the author's type that is used instead, such as
-    /// `("Order", "crate::model::Order")`. The author's type implements `Clone`, `Debug`, `PartialEq` and serde's
-    /// `Serialize` and `DeserializeOwned`, and checks the manifest's bounds itself. A type that contains it is neither
-    /// `Copy`, `Eq` nor `Hash`. If a name is here twice, the last path is used.
+    /// `("Order", "crate::model::Order")`. The author's type is one of the crate that includes the code, implements
+    /// `Clone`, `Debug`, `PartialEq` and serde's `Serialize` and `DeserializeOwned`, and checks the manifest's bounds
+    /// itself. A type that contains it is neither `Copy`, `Eq` nor `Hash`. If a name is here twice, the last path is
+    /// used.
     ///
     /// A type can't be replaced if it is a case of a union, or if the type of a field or config key with a default is
-    /// or can contain it, even if the default does not.
+    /// or can contain it, even if the default does not. Two such defaults are not found here, but by rustc: that of a
+    /// field that a case of a union has in place, and one that contains the type only in a record that is a case.
     pub replaced: Vec<(String, String)>,
-    /// The Rust path of the SDK's crate in the code. `None`: `::ixt_sdk`.
+    /// The Rust path of the SDK's crate in the code, such as `crate::sdk`. `None`: `::ixt_sdk`.
     pub sdk: Option<String>,
 }
 
@@ -37,7 +41,7 @@ pub struct Options {
 /// manifests.
 #[derive(Default)]
 pub(crate) struct CheckedOptions {
-    /// The attributes of each type, as lines of code, by the type's Rust name.
+    /// The attributes of each type, as lines of code, by the type's Rust name. A type without attributes is not here.
     attributes: BTreeMap<String, Lines>,
     /// The path of the author's type, by the Rust name of the type that it replaces.
     replaced: BTreeMap<String, syn::Path>,
@@ -47,7 +51,8 @@ pub(crate) struct CheckedOptions {
 
 impl Options {
     /// Checks that each option can be read and applies to a type. `types` are all types of `manifest`. The error has
-    /// all mistakes; they have no place in the manifest.
+    /// the mistakes of all options, without a place in the manifest; it is not empty. The text of an option for a type
+    /// that does not exist is not checked.
     pub(crate) fn check(
         &self,
         manifest: &Manifest,
@@ -117,7 +122,8 @@ fn is_of_type(case: &Case, name: &str) -> bool {
 }
 
 /// The name of the first field or config key that has a default and whose type is or can contain the type with this
-/// Rust name. `None` if there is none. Fields that cases of unions have in place are not searched.
+/// Rust name; config keys come first. `None` if there is none. Fields that cases of unions have in place are not
+/// searched.
 fn default_of<'m>(name: &str, manifest: &'m Manifest, types: &GeneratedTypes<'m>) -> Option<&'m Name> {
     let holds = |field: &&Field| {
         let mut seen = BTreeSet::new();
@@ -159,7 +165,7 @@ fn invalid(message: &str) -> Diagnostic {
     Diagnostic::new(ixt_manifest::Code::InvalidOption, message)
 }
 
-/// The names as a list for a help text; `none` if there are none.
+/// The names in code spans, separated by commas, for a help text; `none` if there are none.
 fn list(names: &[String]) -> String {
     if names.is_empty() {
         return "none".to_owned();
@@ -168,12 +174,13 @@ fn list(names: &[String]) -> String {
 }
 
 impl CheckedOptions {
-    /// The lines of the author's attributes for a generated type. Empty if there are none.
+    /// The lines of the author's attributes for a generated type, in the order of the options. Empty if there are none.
     pub(crate) fn attributes(&self, ident: &Ident) -> &[String] {
         self.attributes.get(&ident.to_string()).map_or(&[], Vec::as_slice)
     }
 
-    /// The code in place of a type that the author has replaced. `None` if the type is to be generated.
+    /// The code in place of a type that the author has replaced: the SDK's traits, and a `use` of the author's type
+    /// under the type's name, unless the path is that name alone. `None` if the type is to be generated.
     pub(crate) fn replacement(&self, ident: &Ident) -> Option<RustCode> {
         let path = self.replaced.get(&ident.to_string())?;
         // If the path is the name alone, the author's type is in scope where the code is included.

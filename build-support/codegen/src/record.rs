@@ -12,7 +12,8 @@ use crate::type_traits::{Owner, TypeTraits};
 use crate::{default_values, doc_comments, names};
 
 /// A struct and the SDK's traits for it. It has `Default` if every field has a default or is optional, and no field
-/// holds a secret. A record of the configuration can be read, but not written.
+/// holds a secret. With a secret it has no `PartialEq`, `Eq`, `Hash` and `Copy`; without fields it is not `Copy`. A
+/// record of the configuration can be read, but not written.
 pub(crate) fn record(
     ident: &Ident,
     docs: &TypeDocs<'_>,
@@ -58,8 +59,8 @@ pub(crate) fn record(
     code
 }
 
-/// The lines of a field in a struct or a variant, with its documentation. `visibility` is `pub ` with a space, or empty
-/// in a variant.
+/// The lines of a field in a struct or a variant, with its documentation, in which its bounds are. `visibility` is the
+/// word `pub` with a space after it, or empty in a variant.
 pub(crate) fn member(field: &Field, visibility: &str, owner: Owner<'_>) -> Lines {
     let fallback = format!("`{}`, of type `{}`.", field.name, field.ty);
     let mut docs = doc_comments::described(field.description.as_ref(), fallback);
@@ -73,9 +74,9 @@ pub(crate) fn member(field: &Field, visibility: &str, owner: Owner<'_>) -> Lines
     lines
 }
 
-/// The fields as arguments of the SDK's macros `record!`, `decode_record!` and `union!`, one line each: index, Rust
-/// name, kind of presence (`required`, `optional` or `or`, with `_box` if the field is in a `Box`), key, default and
-/// rules.
+/// The fields as arguments of the SDK's macros `record!`, `decode_record!` and `union!`, one line each, in their order:
+/// index from 0, Rust name, kind of presence (`required`, `optional` or `or`, with `_box` if the field is in a `Box`),
+/// key, default and rules. Without fields there are no lines.
 pub(crate) fn entries(fields: &[Field], owner: Owner<'_>) -> Lines {
     let entry = |(index, field): (usize, &Field)| {
         let kind = match (&field.default, field.ty.optional) {

@@ -3,7 +3,7 @@
 //! Most items are written with `quote!` and formatted by prettyplease. The items of which a large manifest has many
 //! (records, unions, topics, keys, methods for topics) are written as lines that are already formatted: to parse and
 //! format them would take nearly all of a build script's time. A quoted item has a *blank* where such lines are
-//! inserted.
+//! inserted. With the option `sdk`, all of the code is parsed and formatted once more at the end.
 
 use proc_macro2::{Ident, Literal, TokenStream, TokenTree};
 
@@ -16,7 +16,7 @@ const BLANK: &str = "__";
 /// Rust items, formatted. [`Self::text`] puts an empty line between them. The default has none.
 #[derive(Default)]
 pub(crate) struct RustCode {
-    /// The text of each item, with a line end at its end.
+    /// The text of each item, with a line end at its end. Lines that were written together are one item here.
     items: Vec<String>,
 }
 
@@ -33,8 +33,8 @@ impl RustCode {
 
     /// Formats quoted items, and replaces their blanks by lines. The blank `ARMS` is the identifier `__ARMS__` in one
     /// of two places. In `&[__ARMS__]`, as the only item of a list in brackets, the lines become the items. At the
-    /// beginning of a line, as in `__ARMS__ => {}` or `fn __ARMS__();`, the lines replace the whole line. A blank
-    /// without lines is removed. One that is not in `blanks` stays in the code.
+    /// beginning of a line, as in `__ARMS__ => {}` or `fn __ARMS__();`, the lines replace the whole line. A blank may
+    /// be in several places. One without lines is removed; one that is not in `blanks` stays in the code.
     ///
     /// # Panics
     ///
@@ -44,13 +44,13 @@ impl RustCode {
         Self { items: items.iter().map(|item| fill(item, blanks)).collect() }
     }
 
-    /// One item, or several without empty lines between them, from formatted lines without line ends. They are not parsed here: rustc
-    /// finds a mistake in them, or `with_sdk` if it is used.
+    /// One item, or several without empty lines between them, from formatted lines without line ends. They are not
+    /// parsed here: rustc finds a mistake in them, or `with_sdk` if it is used.
     pub(crate) fn lines(lines: &[String]) -> Self {
         Self { items: vec![text(lines)] }
     }
 
-    /// Adds items at the end.
+    /// Adds items at the end, in their order.
     pub(crate) fn extend(&mut self, code: Self) {
         self.items.extend(code.items);
     }
@@ -62,7 +62,8 @@ impl RustCode {
         }
     }
 
-    /// A public Rust module of these items, as one item. The lines `attributes` come before it.
+    /// A public Rust module of these items, as one item. The lines `attributes` come before it. Without items, the
+    /// module is empty.
     pub(crate) fn module(self, mut attributes: Lines, ident: &Ident) -> Self {
         let items = self.text();
         attributes.extend(block(&format!("pub mod {ident}"), &items.lines().map(str::to_owned).collect::<Lines>()));
@@ -145,7 +146,7 @@ pub(crate) fn ending(mut lines: Lines, end: &str) -> Lines {
     lines
 }
 
-/// The Rust string literal for a text, with its quotes.
+/// The Rust string literal for a text, with its quotes. Quotes, backslashes and line ends in the text are escaped.
 pub(crate) fn string(text: &str) -> String {
     Literal::string(text).to_string()
 }
@@ -160,7 +161,8 @@ pub(crate) fn tokens(text: &str) -> TokenStream {
 }
 
 /// The code with the path `sdk` in place of `::ixt_sdk`. Comments other than doc comments are lost, since the code is
-/// parsed and formatted again.
+/// parsed and formatted again. In a longer path that has `::ixt_sdk` in it, such as one of the author's, it is replaced
+/// too; texts and doc comments stay.
 ///
 /// # Panics
 ///
@@ -169,7 +171,7 @@ pub(crate) fn with_sdk(code: &str, sdk: &TokenStream) -> String {
     RustCode::quoted(replace_sdk(tokens(code), sdk)).text()
 }
 
-/// Replaces the path `::ixt_sdk` at any depth of the code.
+/// Replaces the path `::ixt_sdk` at any depth of the code, but not in literals.
 fn replace_sdk(code: TokenStream, sdk: &TokenStream) -> TokenStream {
     let mut replaced = Vec::<TokenTree>::new();
     for token in code {

@@ -8,8 +8,8 @@ use crate::rust_code::{Lines, string};
 use crate::type_traits::Owner;
 use crate::{default_values, doc_comments, names, scalar_types};
 
-/// The lines before a type, without `#[derive]`: its documentation, `#[deprecated]`, and the lints that are allowed in
-/// it.
+/// The lines before a type, without `#[derive]`: its documentation, `#[deprecated]` if it is, and the lints that are
+/// allowed in it.
 pub(crate) fn attributes(docs: &TypeDocs<'_>) -> Lines {
     let mut lines = doc_comments::comment(doc_comments::described(docs.description, docs.fallback.clone()));
     lines.extend(doc_comments::deprecated(docs.deprecated));
@@ -17,8 +17,8 @@ pub(crate) fn attributes(docs: &TypeDocs<'_>) -> Lines {
     lines
 }
 
-/// The Rust type of a field of `owner`: an `Option` if the field is optional and has no default, in a `Box` if its type holds
-/// `owner` itself, and the type for secrets if the field is secret.
+/// The Rust type of a field of `owner`: an `Option` if its type is optional (such a field has no default), in that a
+/// `Box` if [`Owner::boxes`] says so, and the type for secrets if the field is secret.
 pub(crate) fn field_type(field: &Field, owner: Owner<'_>) -> String {
     let ty = match field.ty.kind {
         TypeKind::Scalar(scalar) if field.secret => scalar_types::secret_type(scalar).to_owned(),
@@ -29,7 +29,7 @@ pub(crate) fn field_type(field: &Field, owner: Owner<'_>) -> String {
 }
 
 /// The Rust type for a type, with `Option` if it is optional. `ident` is its name if it is an enum or a table that is
-/// written in place, and begins the names of such types in a list or map.
+/// written in place, and begins the names of such types in a list or map. It is never in a `Box`.
 pub(crate) fn rust_type(ty: &Type, ident: &str) -> String {
     let kind = kind(ty, ident);
     if ty.optional { option(&kind) } else { kind }
@@ -57,8 +57,9 @@ fn kind(ty: &Type, ident: &str) -> String {
     plain.to_owned()
 }
 
-/// The bounds of a type, and of its items or values if it is a list or map, as the SDK's rules: `&[Rule::Min(1)]`.
-/// `None` if there are none. The bounds of a newtype that it refers to are not part of it: the newtype's code has them.
+/// The bounds of a type, and of its items or values if it is a list or map, as the SDK's rules: `&[Rule::Min(1)]`, with
+/// the path of `Rule`. `None` if there are none. The bounds of a newtype that it refers to, and of the fields of a
+/// table, are not part of it: the code of those types has them.
 pub(crate) fn rules(ty: &Type) -> Option<String> {
     let Bounds { min, max, min_length, max_length, pattern } = &ty.bounds;
     let mut rules = Vec::new();
@@ -94,7 +95,7 @@ pub(crate) fn rules(ty: &Type) -> Option<String> {
     (!rules.is_empty()).then(|| format!("&[{}]", rules.join(", ")))
 }
 
-/// Whether the value of one of the fields is secret, or contains something secret.
+/// Whether the value of one of the fields is secret, or contains something secret. `false` without fields.
 pub(crate) fn any_secret(fields: &[Field]) -> bool {
     fields.iter().any(Field::holds_secret)
 }

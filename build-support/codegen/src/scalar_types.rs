@@ -5,7 +5,7 @@ use ixt_manifest::Scalar;
 
 use crate::derives::Derivable;
 
-/// The Rust type of the values. `Timestamp` needs the feature `datetime` of `ixt-sdk`.
+/// The Rust type of the values, if they are not secret. `Timestamp` needs the feature `datetime` of `ixt-sdk`.
 pub(crate) const fn rust_type(scalar: Scalar) -> &'static str {
     match scalar {
         Scalar::String => "::std::string::String",

@@ -7,8 +7,9 @@ use quote::quote;
 use crate::rust_code::RustCode;
 use crate::{doc_comments, names};
 
-/// The enum with `ALL`, `code`, `error` and `of`, and its conversion into the SDK's `Error`. The message of the
-/// converted error is the error's description, or without one its code in lower-case words.
+/// The enum with `ALL`, `code`, `error` and `of`, and its conversion into the SDK's `Error`; variants are sorted by
+/// code. The message of the converted error is the error's description, or without one its code in lower case, with
+/// spaces for `_`.
 pub(crate) fn service_errors(ident: &Ident, service: &ProvidedService) -> RustCode {
     let docs = doc_comments::attributes([format!("The errors of `{}`.", service.topic)], None);
     let codes: Vec<&str> = service.errors.iter().map(|error| error.code.as_str()).collect();

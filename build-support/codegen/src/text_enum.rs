@@ -10,8 +10,9 @@ use crate::rust_code::{RustCode, tokens};
 use crate::rust_types::attributes;
 use crate::{doc_comments, names};
 
-/// The enum with `ALL` and `as_str`, and the SDK's traits for it, with `Display` and `FromStr`. If it is open, a
-/// variant `Unknown` holds any other text, and the enum is not `Copy`; otherwise another text can't be read.
+/// The enum with `ALL` and `as_str`, and the SDK's traits for it, with `Display` and `FromStr`. If it is open, a last
+/// variant `Unknown` holds any other text, and the enum is not `Copy`; otherwise another text can't be read. `Unknown`
+/// is not in `ALL`. Variants are in the order of `values`.
 pub(crate) fn text_enum(ident: &Ident, docs: &TypeDocs<'_>, values: &[EnumValue], open: bool) -> RustCode {
     let attributes = tokens(&attributes(docs).join("\n"));
     let derives = if open {

@@ -6,7 +6,8 @@ use quote::quote;
 use crate::rust_code::{Lines, RustCode, string};
 use crate::{doc_comments, names};
 
-/// The enum, with `ALL`, `as_str`, `Display` and `FromStr`. Without services it is there too, and has no variants.
+/// The enum, with `ALL`, `as_str`, `Display` and `FromStr`; variants are sorted by topic. Without services it is there
+/// too, and has no variants.
 pub(crate) fn generate(manifest: &Manifest) -> RustCode {
     let docs =
         doc_comments::attributes([format!("The services that the module `{}` provides.", manifest.module.name)], None);

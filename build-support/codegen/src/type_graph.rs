@@ -7,14 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Graph<'m>(BTreeMap<&'m str, Vec<&'m str>>);
 
 impl<'m> Graph<'m> {
-    /// A graph of these types, each with those that it holds.
+    /// A graph of these types, each with those that it holds. Of two entries for one type, the last counts.
     pub(crate) fn new(holds: impl IntoIterator<Item = (&'m str, Vec<&'m str>)>) -> Self {
         Self(holds.into_iter().collect())
     }
 
-    /// The strongly connected components, by Kosaraju's algorithm: for each type the number of its component. Two types
-    /// have the same number if each of them holds the other, directly or through others. A type in no circle, or that
-    /// only holds itself, shares its number with no other.
+    /// The strongly connected components, by Kosaraju's algorithm: for each type of the graph the number of its
+    /// component. Two types have the same number if each of them holds the other, directly or through others. A type in
+    /// no circle, or that only holds itself, shares its number with no other. The numbers have no further meaning, and
+    /// may have gaps.
     pub(crate) fn circles(&self) -> BTreeMap<&'m str, usize> {
         let mut finished = Vec::new();
         let mut seen = BTreeSet::new();
@@ -67,12 +68,12 @@ impl<'m> Graph<'m> {
         set
     }
 
-    /// Whether `holder` holds `held` directly. `false` if one of them is not in the graph.
+    /// Whether `holder` holds `held` directly. `held` need not be in the graph; `false` if `holder` is not.
     pub(crate) fn holds(&self, holder: &str, held: &str) -> bool {
         self.0.get(holder).is_some_and(|holds| holds.contains(&held))
     }
 
-    /// For each held type the types that hold it directly.
+    /// For each held type the types that hold it directly. A type that nothing holds is not in it.
     fn holders(&self) -> BTreeMap<&'m str, Vec<&'m str>> {
         let mut holders = BTreeMap::<&str, Vec<&str>>::new();
         for (holder, held) in &self.0 {

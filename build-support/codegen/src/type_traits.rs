@@ -13,7 +13,8 @@ use crate::{names, scalar_types};
 /// The type whose fields are generated: the context for the code of a field.
 #[derive(Clone, Copy)]
 pub(crate) struct Owner<'a> {
-    /// The Rust name of the type. The names of types that are written in place in its fields begin with it.
+    /// The Rust name of the type; of a case with fields, that of the union with the case's. The names of types that are
+    /// written in place in its fields begin with it.
     pub(crate) ident: &'a str,
     /// What the fields belong to, for [`TypeTraits::is_boxed`].
     pub(crate) kind: FieldOwner<'a>,
@@ -85,7 +86,8 @@ impl<'m> TypeTraits<'m> {
         traits
     }
 
-    /// What a type of `[types]` with this shape can derive. It is right only once `not_eq` and `not_copy` are set.
+    /// What a type of `[types]` with this shape can derive. It takes named types from `not_eq` and `not_copy`; while
+    /// these are empty, as if they could derive everything.
     fn of_shape(&self, shape: &Shape) -> Derivable {
         // An open one keeps what it does not know, which is on the heap.
         let with_openness = |open: bool| Derivable { eq: true, copy: !open && !self.imported };
@@ -102,13 +104,13 @@ impl<'m> TypeTraits<'m> {
         }
     }
 
-    /// What a struct with these fields can derive, apart from secrets: the caller leaves out all of it if a field is
-    /// secret. `Derivable::ALL` without fields.
+    /// What a struct with these fields can derive, apart from secrets: if a field is secret, the caller derives only
+    /// `Clone` and `Debug`. `Derivable::ALL` without fields.
     pub(crate) fn of_fields(&self, fields: &[Field]) -> Derivable {
         fields.iter().fold(Derivable::ALL, |all, field| all.and(self.of_type(&field.ty)))
     }
 
-    /// What the Rust type for a type can derive.
+    /// What the Rust type for a type can derive. Whether it is optional or secret does not count.
     pub(crate) fn of_type(&self, ty: &Type) -> Derivable {
         match &ty.kind {
             TypeKind::Scalar(scalar) => scalar_types::derivable(*scalar),
@@ -129,9 +131,9 @@ impl<'m> TypeTraits<'m> {
         self.manifest
     }
 
-    /// Whether a field of type `ty` in a record of `owner` is in a `Box`: it is if `ty` is a type of `[types]` that
-    /// holds `owner`, since the struct would have no finite size otherwise. Never for the configuration and messages,
-    /// which no type can hold.
+    /// Whether a field of type `ty` in a record of `owner` is in a `Box`: it is if `ty` is a type of `[types]`,
+    /// optional or not, that holds `owner`, since the struct would have no finite size otherwise. Never for the
+    /// configuration and messages, which no type can hold, and for a list or map.
     fn is_boxed(&self, owner: FieldOwner<'_>, ty: &Type) -> bool {
         match (owner, &ty.kind) {
             (FieldOwner::Type(owner), TypeKind::Named(name)) => self.is_in_circle(owner, name),
@@ -139,7 +141,8 @@ impl<'m> TypeTraits<'m> {
         }
     }
 
-    /// Whether `inner`, which `outer` holds or is, holds `outer`, directly or through others.
+    /// Whether `inner`, which `outer` holds or is, holds `outer`, directly or through others. `false` if one of them is
+    /// not declared.
     fn is_in_circle(&self, outer: &str, inner: &str) -> bool {
         if outer == inner {
             return self.in_circles.contains(outer);
@@ -151,7 +154,8 @@ impl<'m> TypeTraits<'m> {
     }
 }
 
-/// Which types of `[types]` hold which directly. With `through_lists`, a list or a map may be in between.
+/// Which types of `[types]` hold which directly; an optional type is held, too. With `through_lists`, a list or a map
+/// may be in between. A type may be listed as held several times.
 fn graph(manifest: &Manifest, through_lists: bool) -> Graph<'_> {
     Graph::new(manifest.types.iter().map(|definition| {
         let mut held = Vec::new();

@@ -1,5 +1,5 @@
 //! The code of all types in the list of `generated_types`: structs, enums, unions, newtypes and the errors of services.
-//! The code of each kind is in a file of its name.
+//! The code of each kind is in a file of its own: `record`, `text_enum`, `union`, `newtype` and `service_errors`.
 
 use proc_macro2::Ident;
 
@@ -13,8 +13,8 @@ use crate::text_enum::text_enum;
 use crate::type_traits::TypeTraits;
 use crate::union::union;
 
-/// The code of the types, in their order, with the author's attributes. A type that the author has replaced is a `use`
-/// of the author's type.
+/// The code of the types, in their order, with the author's attributes. In place of a type that the author has replaced
+/// is what [`CheckedOptions::replacement`] returns. Names that collide have to be excluded before.
 pub(crate) fn generate(types: &GeneratedTypes<'_>, traits: &TypeTraits<'_>, options: &CheckedOptions) -> RustCode {
     let mut code = RustCode::default();
     for (ident, ty, _) in types.iter() {

@@ -10,8 +10,12 @@ use crate::rust_types::attributes;
 use crate::type_traits::{Owner, TypeTraits};
 use crate::{doc_comments, names};
 
-/// The enum and the SDK's traits for it. If the union is open, a variant `Unknown` holds the whole object of any other
-/// case; otherwise such an object can't be read. `kind` has to be `FieldOwner::Type`: only `[types]` has unions.
+/// The enum and the SDK's traits for it. If the union is open, a last variant `Unknown` holds the whole object of any
+/// other case; otherwise such an object can't be read.
+///
+/// # Panics
+///
+/// If `kind` is not `FieldOwner::Type`: only `[types]` has unions.
 pub(crate) fn union(
     ident: &Ident,
     docs: &TypeDocs<'_>,
@@ -42,8 +46,8 @@ pub(crate) fn union(
     code
 }
 
-/// A variant: a tuple with the record if the case names one, otherwise with the fields of the case. A case without
-/// fields is a unit variant.
+/// A variant: a tuple with the record if the case names one, also one without fields; otherwise with the fields of the
+/// case. A case with no fields in place is a unit variant.
 fn variant(case: &Case, union: Owner<'_>) -> Lines {
     let variant = names::camel(case.name.as_str()).to_string();
     let tag = doc_comments::code_span(case.name.as_str());

@@ -1,14 +1,16 @@
 //! Types of which no value can exist, since each value would have to contain another value of the same type. Only types of
-//! `[types]` can contain themselves.
+//! `[types]` can contain themselves. A default changes nothing: the field always has a value. The length of a list or map does not
+//! count: one with a `min_length` counts as if it could be empty.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Field, MessageType, Shape, Type, TypeDefinition, TypeKind};
 
-/// Reports records and newtypes whose values would have to contain another value of the same type: they hold themselves, directly or
-/// through other types, with no list, map or optional in between. A group of types that hold each other is reported at least once. Circles
-/// through unions are left to [`check_unions`].
+/// Reports records and newtypes whose values would have to contain another value of the same type: they hold themselves, directly
+/// or through other types, with no list, map or optional in between. A group of types that hold each other is reported at least
+/// once, not once for each type. A type that only holds such a type is not reported. Circles through unions are left to
+/// [`check_unions`].
 pub(super) fn check_circles(types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagnostic>) {
     // For each type, the named types of which each of its values contains one.
     let held: BTreeMap<&str, Vec<&Type>> = types
@@ -58,8 +60,8 @@ pub(super) fn check_circles(types: &BTreeMap<String, TypeDefinition>, errors: &m
     }
 }
 
-/// Reports each closed union whose cases all have to contain a value of the union again. One case that does not is enough; an open union
-/// always has values, those of unknown cases.
+/// Reports each closed union of which no value can exist: each of its cases has to contain a value of the union again, or of
+/// another type without values. One case that does not is enough; an open union always has values, those of unknown cases.
 pub(super) fn check_unions(types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagnostic>) {
     if !types.values().any(|definition| matches!(definition.shape, Shape::Union { .. })) {
         return;
@@ -115,12 +117,14 @@ pub(super) fn check_unions(types: &BTreeMap<String, TypeDefinition>, errors: &mu
     }
 }
 
-/// The named types of which every object with these fields holds a value, one for each field.
+/// The named types of which every object with these fields holds a value, in the order of the fields. A type is here once for each
+/// field that holds it.
 fn held_by(fields: &[Field]) -> Vec<&Type> {
     fields.iter().flat_map(|field| held_by_type(&field.ty)).collect()
 }
 
-/// The named types of which every value of this type holds one, or is one. Empty if the type is optional, a list or a map.
+/// The named types of which every value of this type holds one, or is one. The fields of a table are searched; named types are not
+/// looked up. Empty for an optional type, a list, a map, a scalar and an enum.
 fn held_by_type(ty: &Type) -> Vec<&Type> {
     match &ty.kind {
         _ if ty.optional => Vec::new(),

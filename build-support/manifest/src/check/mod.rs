@@ -4,7 +4,7 @@
 //!
 //! - `finite`: types of which no value can exist
 //! - `usage`: types that nothing uses, and deprecated ones that are used
-//! - this file: messages and cases of unions that have to be objects, and deprecated config keys that are required
+//! - this file: messages that have to be objects, cases of unions, and deprecated config keys that are required
 
 mod finite;
 mod usage;
@@ -16,7 +16,8 @@ use crate::model::{Case, Manifest, MessageType, Name, Shape, TypeDefinition};
 use crate::source::Span;
 
 /// Reports types of `[types]` of which no value can exist, and cases of unions that are not records or have a field `type`. `types`
-/// are all types of the manifest, except those with a mistake that was reported; the defaults of their fields may still be missing.
+/// are the types of the manifest, without those with a mistake after which their shape is not known; the defaults of their fields
+/// are not read yet. A mistake is added to `errors`, which may have others.
 pub(crate) fn types(types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagnostic>) {
     finite::check_circles(types, errors);
     finite::check_unions(types, errors);
@@ -29,7 +30,7 @@ pub(crate) fn types(types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<D
     }
 }
 
-/// Reports a case that is not a record, or has a field `type`.
+/// Reports a case that is not a record, or has a field `type`. One whose type is not in `types` is not reported.
 fn check_case(case: &Case, union: &Name, types: &BTreeMap<String, TypeDefinition>, errors: &mut Vec<Diagnostic>) {
     let fields = match &case.content {
         MessageType::Inline { fields, .. } => fields,
@@ -58,8 +59,8 @@ fn check_case(case: &Case, union: &Name, types: &BTreeMap<String, TypeDefinition
     }
 }
 
-/// Reports a message whose type is neither a record nor a union. The report calls the message `subject`. `None`, fields written in
-/// place, and a type that is not in `types` are not reported.
+/// Reports a message whose type is neither a record nor a union: an enum or a newtype, also one of a record. The report calls the
+/// message `subject`. `None`, fields written in place, and a type that is not in `types` are not reported.
 pub(crate) fn check_object(
     message: Option<&MessageType>,
     subject: &str,
@@ -74,19 +75,20 @@ pub(crate) fn check_object(
     }
 }
 
-/// The diagnostic for a message or case, called `subject`, whose type at `span` is not an object.
+/// The diagnostic for a message or case, called `subject`, whose type at `span` is not an object. It is not in a report yet.
 pub(crate) fn not_an_object(subject: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code::NotAnObject, format!("{subject} must be an object"))
         .at(span, "expected a record or a union of [types], or a table of fields")
 }
 
-/// Adds the warnings about a valid manifest that depend on more than one section. `read` has those that one section shows.
+/// Adds the warnings about a valid manifest: types that nothing uses, uses of deprecated types, and deprecated config keys that are
+/// required. `read` has the warning about `runtime_targets`, and `import` those about required topics.
 pub(crate) fn warnings(manifest: &Manifest, warnings: &mut Vec<Diagnostic>) {
     usage::check(manifest, warnings);
     check_deprecated_config(manifest, warnings);
 }
 
-/// Warns of config keys that are deprecated and required at once.
+/// Warns of config keys that are deprecated and required at once. Fields within a key are not looked at.
 fn check_deprecated_config(manifest: &Manifest, warnings: &mut Vec<Diagnostic>) {
     for key in manifest.config.iter().filter(|key| key.deprecated.is_some() && key.is_required()) {
         let message = format!("the config key `{}` is deprecated, and required", key.name);

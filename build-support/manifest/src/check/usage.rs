@@ -6,8 +6,9 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Field, Manifest, MessageType, Shape, Type, TypeKind};
 use crate::source::Span;
 
-/// Warns of types that no config key, service or event needs, directly or through other types; and of each use of a deprecated type
-/// by something that is not deprecated. Uses within a type that nothing needs are not looked at.
+/// Warns of types that no config key, provided service or provided event needs, directly or through other types; and of each use of
+/// a deprecated type by something that is not deprecated, nor within something deprecated. Uses within a type that nothing needs
+/// are not looked at.
 pub(super) fn check(manifest: &Manifest, warnings: &mut Vec<Diagnostic>) {
     let mut used = BTreeSet::new();
     let mut pending = Vec::new();
@@ -69,11 +70,11 @@ pub(super) fn check(manifest: &Manifest, warnings: &mut Vec<Diagnostic>) {
 struct TypeUse<'m> {
     name: &'m str,
     span: Span,
-    /// Whether what uses it is deprecated: the service, event, field, type or case.
+    /// Whether what uses it is deprecated, or within something deprecated: a service, event, field, type or case.
     by_deprecated: bool,
 }
 
-/// Adds the types that a message names. `by_deprecated`: what the message belongs to is deprecated.
+/// Adds the types that a message or a case names. `by_deprecated`: what it belongs to is deprecated.
 fn message_uses<'m>(message: &'m MessageType, by_deprecated: bool, uses: &mut Vec<TypeUse<'m>>) {
     match message {
         MessageType::Named(name) => uses.push(TypeUse { name: name.as_str(), span: name.span(), by_deprecated }),
@@ -81,14 +82,15 @@ fn message_uses<'m>(message: &'m MessageType, by_deprecated: bool, uses: &mut Ve
     }
 }
 
-/// Adds the types that fields name.
+/// Adds the types that fields name; those of a deprecated field as used by something deprecated.
 fn field_uses<'m>(fields: &'m [Field], by_deprecated: bool, uses: &mut Vec<TypeUse<'m>>) {
     for field in fields {
         type_uses(&field.ty, by_deprecated || field.deprecated.is_some(), uses);
     }
 }
 
-/// Adds the types that a type names: itself, or those in it.
+/// Adds the types that a type names: itself, or those in its items, values or fields. The definitions of named types are not
+/// searched.
 fn type_uses<'m>(ty: &'m Type, by_deprecated: bool, uses: &mut Vec<TypeUse<'m>>) {
     match &ty.kind {
         TypeKind::List(inner) | TypeKind::Map(inner) => type_uses(inner, by_deprecated, uses),

@@ -1,4 +1,5 @@
-//! Compares bounds. A tighter one breaks input, a looser one breaks output.
+//! Compares the bounds of types of one kind. A tighter bound breaks input, a looser one breaks output; no bound is the loosest. A
+//! pattern that is replaced by another one breaks both.
 
 use std::fmt;
 
@@ -8,7 +9,8 @@ use crate::model::{Bound, Bounds, Type};
 use crate::source::Span;
 
 impl Comparison<'_> {
-    /// Compares the bounds of two types of one kind.
+    /// Compares the bounds of two types of one kind, one by one. Those of list items, of map values and of fields are not among
+    /// them.
     pub(super) fn bounds(&mut self, old: &Type, new: &Type, subject: &Subject) {
         let Bounds { min, max, min_length, max_length, pattern } = &new.bounds;
         let old = &old.bounds;
@@ -19,8 +21,8 @@ impl Comparison<'_> {
         self.pattern(old.pattern.as_ref(), pattern.as_ref(), subject);
     }
 
-    /// Compares one bound, which either manifest may lack. `is_tighter` gets the old value and the new one, and is true if the new one
-    /// allows less.
+    /// Compares one bound, which either manifest may lack. Equal ones, and two that lack it, are not reported. `is_tighter` gets
+    /// the old value and the new one, and is true if the new one allows less. `key` is the word for the bound in the message.
     fn bound<T: PartialEq + fmt::Display>(
         &mut self,
         key: &str,
@@ -43,7 +45,8 @@ impl Comparison<'_> {
         self.changed(rule, message, &spans(old, new, subject));
     }
 
-    /// Compares two patterns, which either manifest may lack.
+    /// Compares two patterns, which either manifest may lack. Another text is always a breaking change, since it is not known which
+    /// pattern is tighter. Equal texts are not reported.
     fn pattern(&mut self, old: Option<&Bound<String>>, new: Option<&Bound<String>>, subject: &Subject) {
         if old.map(|bound| &bound.value) == new.map(|bound| &bound.value) {
             return;
@@ -64,7 +67,7 @@ impl Comparison<'_> {
     }
 }
 
-/// The places of the two bounds. In a manifest that has no such bound, the place of the subject.
+/// The places of the two bounds. Where a manifest has no such bound, the place of the subject.
 fn spans<T>(old: Option<&Bound<T>>, new: Option<&Bound<T>>, subject: &Subject) -> Spans {
     let span = |bound: Option<&Bound<T>>, or: &Span| bound.map_or(or.clone(), |bound| bound.span.clone());
     Spans { old: span(old, &subject.spans.old), new: span(new, &subject.spans.new) }

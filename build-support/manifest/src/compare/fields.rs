@@ -5,14 +5,16 @@ use crate::diagnostic::ChangeRule;
 use crate::model::{Case, Field, Manifest, MessageType, Name, Shape};
 
 impl<'m> Comparison<'m> {
-    /// Compares the keys of `[config]`.
+    /// Compares the keys of `[config]`. A removed key points at the module's name in the new manifest.
     pub(super) fn config(&mut self) {
         let spans = Spans { old: self.old.1.module.name.span(), new: self.new.1.module.name.span() };
         let subject = Subject { words: "the configuration".to_owned(), direction: Direction::Config, spans };
         self.fields(&self.old.1.config, &self.new.1.config, &subject);
     }
 
-    /// Compares two messages that both have a declared type.
+    /// Compares two messages that both have a declared type. Two types of `[types]` are compared as such. Otherwise the fields
+    /// count, whether they are in a record of `[types]` or written in place; a union against fields in place is a change of the
+    /// type.
     pub(super) fn object(&mut self, old: &'m MessageType, new: &'m MessageType, subject: &Subject) {
         if let (MessageType::Named(old), MessageType::Named(new)) = (old, new) {
             return self.named(old.as_str(), new.as_str(), subject);
@@ -23,14 +25,14 @@ impl<'m> Comparison<'m> {
         }
     }
 
-    /// Compares the fields of two cases of a union. If a case is a record of `[types]`, the record's name does not matter.
+    /// Compares the fields of two cases of a union: a record of `[types]`, or fields in place. The record's name does not matter.
     pub(super) fn case_fields(&mut self, old: &'m Case, new: &'m Case, subject: &Subject) {
         if let (Some(old), Some(new)) = (fields_of(self.old.1, &old.content), fields_of(self.new.1, &new.content)) {
             self.fields(old, new, subject);
         }
     }
 
-    /// Compares the fields of two objects, or the keys of two configurations.
+    /// Compares the fields of two objects, or the keys of two configurations, by their names: a renamed one is removed and added.
     pub(super) fn fields(&mut self, old: &'m [Field], new: &'m [Field], subject: &Subject) {
         let noun = if subject.direction == Direction::Config { "key" } else { "field" };
         let words = |name: &Name| format!("the {noun} `{name}` of {}", subject.words);
@@ -60,9 +62,9 @@ impl<'m> Comparison<'m> {
         }
     }
 
-    /// Compares a field that is in both manifests, which messages call `words`: whether it is deprecated or secret, whether it may be
-    /// absent, its default, and its type. A change of the default is reported only if it does not change whether the field may be
-    /// absent.
+    /// Compares a field that is in both manifests, which messages call `words`: whether it is deprecated or secret, whether it may
+    /// be absent, its default, and its type. In output, the default is not compared, since the module writes the value. In input, a
+    /// change of the default is reported only if the field is required in neither manifest.
     fn field(&mut self, old: &'m Field, new: &'m Field, words: String, direction: Direction) {
         let spans = Spans { old: old.name.span(), new: new.name.span() };
         self.deprecation(&words, old.deprecated.as_ref(), new.deprecated.as_ref(), &spans);
@@ -103,7 +105,7 @@ impl<'m> Comparison<'m> {
     }
 }
 
-/// The fields of a message. `None` if it is a union.
+/// The fields of a message. `None` if its type is not a record, such as a union.
 fn fields_of<'m>(manifest: &'m Manifest, message: &'m MessageType) -> Option<&'m [Field]> {
     match message {
         MessageType::Inline { fields, .. } => Some(fields),

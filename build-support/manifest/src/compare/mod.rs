@@ -1,9 +1,11 @@
-//! What a change of a manifest does to the callers of the module, to the subscribers of its events, and to those who run and configure it.
+//! What a change of a manifest does to the callers of the module, to the subscribers of its events, and to those who run and
+//! configure it.
 //!
-//! *Input* is what the module receives: requests and its configuration. A change is compatible if the new module accepts all that the
-//! old one accepted. *Output* is what it sends: responses and events. A change is compatible if a receiver that can handle all that the
-//! old module sends can handle all that the new one sends; receivers ignore fields that they do not know. So a field may be added to
-//! output, but a field that was always there may not be removed or become optional.
+//! *Input* is what the module receives: requests and its configuration. (The events that it handles are declared by other modules.)
+//! A change is compatible if the new module accepts all that the old one accepted. *Output* is what it sends: responses and events.
+//! A change is compatible if a receiver that can handle all that the old module sends can handle all that the new one sends;
+//! receivers ignore fields that they do not know. So a field may be added to output, but a field that was always there may not be
+//! removed or become optional.
 //!
 //! - this file: the comparison as a whole; the module and what it requires
 //! - `topics`: services, events and their messages
@@ -24,13 +26,18 @@ use crate::diagnostic::{ChangeRule, Diagnostic, Report, Severity};
 use crate::model::{Manifest, Name};
 use crate::source::{Source, Span};
 
-/// Judges the change from `old` to `new`: a report of the differences that fall under a [`ChangeRule`], breaking changes first. It is
-/// empty if there are none. The place of a change is in the new manifest; if something was removed, it is what that was removed from. A
-/// place in the old manifest is a related place. Each pair is a manifest and the source that it was parsed from.
+/// Judges the change from `old` to `new`: a report of the differences that fall under a [`ChangeRule`], breaking ones first, then
+/// notes, then compatible ones; each group by the places in the new manifest. It is empty if there are none. Two manifests with
+/// different module names are compared all the same. Each pair is a manifest and the source that it was parsed from. Nothing is
+/// read from disk.
 ///
-/// Some differences are not compared: descriptions and the other facts in `[module]`; topics that are no longer required, and
-/// `[requires.from]`; `blocking`; `retryable`; the deprecation of an error, of an enum's value or of a case, and the end of any
-/// deprecation; `sha256` and `size_bytes`.
+/// The place of a change is in the new manifest; if something was removed, it is what that was removed from. A place in the old
+/// manifest is a related place. What is new has none, except an error, a value of an enum and a case.
+///
+/// A type of `[types]` is compared only where a message or the configuration uses it. Not compared are: all descriptions; the
+/// author, the licence and the runtime targets; topics that are no longer required, `[requires.from]`, and whether there is a
+/// `[requires]`; `blocking`; `retryable`; the order of an enum's values; the default of a field of output; the deprecation of an
+/// error, of an enum's value or of a case; the end of a deprecation, and its text; `sha256` and `size_bytes`.
 #[must_use]
 pub fn compare(old: (&Source, &Manifest), new: (&Source, &Manifest)) -> Report {
     let mut comparison = Comparison { old, new, changes: Vec::new(), compared: BTreeSet::new() };
@@ -44,14 +51,14 @@ pub fn compare(old: (&Source, &Manifest), new: (&Source, &Manifest)) -> Report {
     Report::new(new.0, comparison.changes)
 }
 
-/// Which way values go, seen from the module.
+/// Which way values of a type go, seen from the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Direction {
-    /// A request.
+    /// A request: unknown fields are ignored.
     Input,
     /// A response or an event.
     Output,
-    /// The configuration: input in which the host refuses unknown keys. In a request they are ignored.
+    /// The configuration: input in which the host refuses unknown keys.
     Config,
 }
 
@@ -76,17 +83,18 @@ struct Subject {
 struct Comparison<'m> {
     old: (&'m Source, &'m Manifest),
     new: (&'m Source, &'m Manifest),
-    /// All changes so far.
+    /// All changes so far, in the order in which they were found.
     changes: Vec<Diagnostic>,
-    /// The pairs of named types, old and new, that were compared already. A type can hold itself, and be used many times.
+    /// The pairs of named types, old and new, that were compared already or are being compared, each with its direction. A type can
+    /// hold itself, and be used many times.
     compared: BTreeSet<(&'m str, &'m str, Direction)>,
 }
 
-/// Two lists, matched by the names of their items.
+/// Two lists, matched by the names of their items. An item is in one of the three lists.
 struct Pairs<'m, T> {
     removed: Vec<&'m T>,
     added: Vec<&'m T>,
-    /// The items that are in both lists, each as old and new.
+    /// The items that are in both lists, each as old and new. They need not be equal.
     kept: Vec<(&'m T, &'m T)>,
 }
 
@@ -123,7 +131,7 @@ impl Comparison<'_> {
         self.report(rule, message, (of, "it was this"), (new, "new here"));
     }
 
-    /// Reports something that is only in the new manifest.
+    /// Reports something that is only in the new manifest, without a place in the old one.
     fn added(&mut self, rule: ChangeRule, message: String, new: Span) {
         self.changes.push(Diagnostic::change(rule, message).at(new, "new here"));
     }
@@ -134,7 +142,7 @@ impl Comparison<'_> {
         self.changes.push(change.related_in(self.old.0, old.0, old.1));
     }
 
-    /// Compares the names of the modules.
+    /// Compares the names of the modules. Their versions are compared by [`version`](Self::version).
     fn module(&mut self) {
         let (old, new) = (&self.old.1.module.name, &self.new.1.module.name);
         if old.as_str() != new.as_str() {
@@ -143,7 +151,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// Reports topics that only the new manifest requires.
+    /// Reports topics that only the new manifest requires; services first.
     fn requires(&mut self) {
         let (old, new) = (&self.old.1.requires, &self.new.1.requires);
         for (old, new, what) in [(&old.services, &new.services, "service"), (&old.events, &new.events, "event")] {
@@ -157,8 +165,9 @@ impl Comparison<'_> {
         }
     }
 
-    /// Reports if some change is breaking, and cargo would take the new version for a compatible or an earlier one. Called last, since
-    /// it looks at all other changes.
+    /// Reports if some change is breaking, and cargo would take the new version for a compatible, the same or an earlier one.
+    /// Called last, since it looks at all other changes. Pre-releases and builds (`-rc.1`, `+7`) do not count. A version that can't
+    /// be read, which a parsed manifest does not have, is not reported.
     fn version(&mut self) {
         let (old, new) = (&self.old.1.module.version, &self.new.1.module.version);
         let breaks = self.changes.iter().any(|change| change.severity() == Severity::Breaking);

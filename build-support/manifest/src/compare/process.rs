@@ -7,11 +7,13 @@ use crate::diagnostic::ChangeRule;
 use crate::model::{Manifest, Name, ProcessInfo, ProcessLimits, Value, Variable};
 use crate::source::Span;
 
-/// The keys of a section, each with its value as a manifest has it; `None` if the manifest does not have the key.
+/// The keys of a section, each with its value for messages, in the style of TOML. `None` if the manifest does not have the key, or
+/// has an empty list.
 type Shown = Vec<(&'static str, Option<String>)>;
 
 impl Comparison<'_> {
-    /// Compares the three sections. If a section is absent, its changes point at the module's name.
+    /// Compares the three sections. A change in `[artifacts.process]` or `[limits]` points at the section, or at the module's name
+    /// where the section is absent. A change in `[env]` points at the variable; for one that is gone, at the module's name.
     pub(super) fn process(&mut self) {
         let (old, new) = (self.old.1, self.new.1);
         let spans = |old: &Option<Span>, new: &Option<Span>| {
@@ -25,7 +27,8 @@ impl Comparison<'_> {
         self.env();
     }
 
-    /// Reports the keys of a section whose values differ. `old` and `new` list the same keys in the same order.
+    /// Reports the keys of a section whose values differ, one by one. `old` and `new` list the same keys in the same order. A key
+    /// that is absent and one that is set to its default differ, except `overlap`.
     fn section(&mut self, section: &str, old: Shown, new: Shown, spans: &Spans) {
         for ((key, was), (_, is)) in old.into_iter().zip(new).filter(|((_, was), (_, is))| was != is) {
             let or_none = |shown: Option<String>| shown.unwrap_or("none".to_owned());
@@ -34,7 +37,8 @@ impl Comparison<'_> {
         }
     }
 
-    /// Compares `[env]`. Messages leave the values of variables out, since a value may be a secret.
+    /// Compares `[env]`: the names in `pass`, and the names and values in `set`. Messages leave the values out, since an author may
+    /// have put a secret there.
     fn env(&mut self) {
         let (old, new) = (&self.old.1.env, &self.new.1.env);
         let passed = pair_up(&old.pass, &new.pass, Name::as_str);
@@ -61,7 +65,8 @@ impl Comparison<'_> {
     }
 }
 
-/// `[artifacts.process]`, without the hash and the size of the program: those change with every version.
+/// `[artifacts.process]`, without the hash and the size of the program: those change with every version. `overlap` has a value also
+/// if the manifest does not say.
 fn process(process: &ProcessInfo) -> Shown {
     let ProcessInfo {
         span: _,
@@ -93,7 +98,7 @@ fn process(process: &ProcessInfo) -> Shown {
     ]
 }
 
-/// `[limits]`.
+/// `[limits]`. A `memory` that is written in another unit is the same.
 fn limits(limits: &ProcessLimits) -> Shown {
     let ProcessLimits { span: _, memory, files, cpu } = limits;
     vec![

@@ -1,4 +1,5 @@
-//! Compares services and events: those that were added or removed, their properties, and their messages.
+//! Compares the services and events that are provided: those that were added or removed, their properties, and their messages. What
+//! is required is compared in `mod`.
 
 use super::{Comparison, Direction, Spans, Subject, pair_up};
 use crate::diagnostic::ChangeRule;
@@ -13,7 +14,7 @@ enum Role {
 }
 
 impl<'m> Comparison<'m> {
-    /// Compares the provided services.
+    /// Compares the provided services, by their topics: a renamed one is removed and added.
     pub(super) fn services(&mut self) {
         let services = pair_up(&self.old.1.services, &self.new.1.services, |service| service.topic.as_str());
         for service in services.removed {
@@ -32,7 +33,8 @@ impl<'m> Comparison<'m> {
         }
     }
 
-    /// Compares a service that is in both manifests. `blocking` is not compared: only the module's own code depends on it.
+    /// Compares a service that is in both manifests: its deprecation, `idempotent`, `ttl_ms`, the codes of its errors, and its
+    /// messages. `blocking` is not compared: only the module's own code depends on it.
     fn service(&mut self, old: &'m ProvidedService, new: &'m ProvidedService) {
         let topic = &new.topic;
         let spans = Spans { old: old.topic.span(), new: new.topic.span() };
@@ -62,7 +64,7 @@ impl<'m> Comparison<'m> {
         self.message(subject, Role::Response, (old.response.as_ref(), new.response.as_ref()), &spans);
     }
 
-    /// Compares the provided events.
+    /// Compares the provided events, by their topics: their deprecation, `durable`, and their payloads.
     pub(super) fn events(&mut self) {
         let events = pair_up(&self.old.1.events, &self.new.1.events, |event| event.topic.as_str());
         for event in events.removed {
@@ -85,7 +87,7 @@ impl<'m> Comparison<'m> {
         }
     }
 
-    /// Reports that something called `words` is deprecated now and was not. Another text, and an end of the deprecation, are not
+    /// Reports that something called `words` is deprecated now and was not. Another text, and the end of a deprecation, are not
     /// reported.
     pub(super) fn deprecation(
         &mut self,
@@ -110,7 +112,8 @@ impl<'m> Comparison<'m> {
     }
 
     /// Compares the old and the new declaration of a message, each `None` if the manifest does not declare it. Messages call it
-    /// `words`.
+    /// `words`. A request that is not declared any more, and a response that is declared now, are compatible changes; each other
+    /// step between a declared and an undeclared message is a breaking one.
     fn message(
         &mut self,
         words: String,

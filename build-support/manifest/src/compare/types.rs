@@ -1,11 +1,14 @@
-//! Compares types, by what they consist of, not by their names.
+//! Compares types by what they consist of. The name of a type of `[types]` does not matter. A newtype in place of its inner type is
+//! no change by itself, if one of the two is not of `[types]`. But a record or an enum of `[types]` and the same fields or values
+//! written in place are different types, except for a message and a case.
 
 use super::{Comparison, Direction, Spans, Subject, pair_up};
 use crate::diagnostic::ChangeRule;
 use crate::model::{Case, EnumValue, JsonForm, Manifest, Name, Scalar, Shape, Type, TypeKind};
 
 impl<'m> Comparison<'m> {
-    /// Compares two types, except whether they are optional: what that means depends on where they are, so the caller does it.
+    /// Compares two types with their bounds and their parts. Whether they are optional is for the caller: what that means depends
+    /// on where they are. If the kinds differ, that is the only change.
     pub(super) fn types(&mut self, old: &'m Type, new: &'m Type, subject: &Subject) {
         match (&old.kind, &new.kind) {
             (TypeKind::Named(old), TypeKind::Named(new)) => return self.named(old, new, subject),
@@ -30,7 +33,8 @@ impl<'m> Comparison<'m> {
         self.bounds(old, new, subject);
     }
 
-    /// Compares the items of two lists, or the values of two maps.
+    /// Compares the items of two lists, or the values of two maps, also whether they may be null. `part` is the word for one, "an
+    /// item" or "a value".
     fn element(&mut self, old: &'m Type, new: &'m Type, part: &str, subject: &Subject) {
         let subject = Subject { words: format!("{part} of {}", subject.words), ..subject.clone() };
         if old.optional != new.optional {
@@ -45,8 +49,8 @@ impl<'m> Comparison<'m> {
         self.types(old, new, &subject);
     }
 
-    /// Compares two types of different kinds, such as an integer and a float. The change is compatible if the receiver's type accepts
-    /// each value of the sender's.
+    /// Compares two types of different kinds, such as an integer and a float. The change is compatible if [`accepts`] says that the
+    /// receiver's type takes each value of the sender's, otherwise breaking.
     fn kinds(&mut self, old: &Type, new: &Type, subject: &Subject) {
         let fits = if subject.direction == Direction::Output { accepts(old, new) } else { accepts(new, old) };
         let now = format!("is of type `{}` now, and was `{}`", new.kind.name(), old.kind.name());
@@ -63,8 +67,9 @@ impl<'m> Comparison<'m> {
         self.changed(ChangeRule::TypeRelaxed, format!("{} {now}", subject.words), &subject.spans);
     }
 
-    /// Compares two types of `[types]`. Each pair is compared once in each [`Direction`], however often it is used. A type that a
-    /// manifest does not declare is not compared: a manifest that was parsed has none.
+    /// Compares two types of `[types]`, also their deprecation. Two of different shapes, such as an enum and a newtype, are one
+    /// breaking change. Each pair is compared once in each [`Direction`], however often it is used. A type that a manifest does not
+    /// declare is not compared: a manifest that was parsed has none.
     pub(super) fn named(&mut self, old: &'m str, new: &'m str, subject: &Subject) {
         let (Some(old_type), Some(new_type)) = (self.old.1.find_type(old), self.new.1.find_type(new)) else { return };
         let direction = subject.direction;
@@ -98,8 +103,8 @@ impl<'m> Comparison<'m> {
         }
     }
 
-    /// Compares the values of two enums, or the cases of two unions, and whether they are open. `noun` is the word for one in messages,
-    /// "value" or "case".
+    /// Compares the names of the values of two enums, or of the cases of two unions, and whether they are open. `noun` is the word
+    /// for one in messages, "value" or "case". Their order does not matter.
     fn values(
         &mut self,
         noun: &str,
@@ -137,12 +142,14 @@ impl<'m> Comparison<'m> {
     }
 }
 
+/// The names of the values, in their order.
 fn value_names(values: &[EnumValue]) -> Vec<&Name> {
     values.iter().map(|value| &value.name).collect()
 }
 
-/// Whether the type `wide` accepts every value of the type `narrow`, which is of another kind. A `wide` type with bounds does not:
-/// bounds of different kinds are not compared.
+/// Whether the type `wide` accepts every value of the type `narrow`, which is of another kind: a string or a path accepts a type
+/// whose values are strings in JSON and an enum written in place, a float accepts an integer. `false` if `wide` has bounds, since
+/// bounds of different kinds are not compared, and if `narrow` is a record, an enum or a union of `[types]`.
 fn accepts(wide: &Type, narrow: &Type) -> bool {
     let TypeKind::Scalar(scalar) = wide.kind else { return false };
     let kind_fits = match scalar {
@@ -157,7 +164,8 @@ fn accepts(wide: &Type, narrow: &Type) -> bool {
     kind_fits && wide.bounds.is_empty()
 }
 
-/// The type itself, or the innermost one if it is a newtype. `None` if that is a record, an enum or a union of `[types]`.
+/// The type itself, or the innermost one if it is a newtype. `None` if that is a record, an enum or a union of `[types]`, or is not
+/// declared.
 fn behind_newtypes<'t>(manifest: &'t Manifest, ty: &'t Type) -> Option<&'t Type> {
     match &ty.kind {
         TypeKind::Named(name) => match &manifest.find_type(name)?.shape {

@@ -1,5 +1,6 @@
-//! The manifest language as data: every table, and every key in it. The reader refuses all other keys, and the JSON Schema and the
-//! reference page are generated from here: descriptions are Markdown, examples are TOML, titles are plain text.
+//! The manifest language as data: every table whose keys are fixed, and every key in it. The reader refuses all other keys in such a
+//! table. The JSON Schema and the reference page are generated from here: descriptions are Markdown, examples are TOML, titles are
+//! plain text. How a value is read and checked is in `read`, not here.
 //!
 //! Tests keep the tables and the reader together. In debug builds `TableReader::get`, through which the reader reads a key, panics if
 //! the table does not have the key. `tests/keys.rs` of this crate sets each key to a value that no key accepts; if that gives no
@@ -16,46 +17,48 @@ pub(crate) use process::{ARTIFACTS, ENV, LIMITS, PROCESS};
 pub(crate) use sections::{ERROR, EVENT, MANIFEST, MESSAGE, MODULE, PROVIDES, REQUIRES, SERVICE};
 pub(crate) use types::{CASE, CONFIG_KEY, ELEMENT, ENUM_VALUE, FIELD, TYPE_LONG};
 
-/// The only value of `schema_version`, a string; any other one is an error. The manifests of the Python and Node.js quick starts have
-/// it.
+/// The only value of `schema_version`, a string; any other one is an error, also the number `3.0`. The manifests of the Python and
+/// Node.js quick starts have it.
 pub const SCHEMA_VERSION: &str = "3.0";
 
-/// A table whose keys the language fixes.
+/// A table whose keys the language fixes. Any other key in it is an error.
 #[derive(Debug)]
 pub struct TableSpec {
-    /// The heading on the reference page, such as `[module]`, and the words for a section in messages. Unique.
+    /// The heading on the reference page, such as `[module]`, and for a section also the words for it in messages. Unique. The JSON
+    /// Schema makes the name of its definition from it.
     pub title: &'static str,
-    /// What the table is for.
+    /// What the table is for. One or more sentences, each with its full stop.
     pub description: &'static str,
-    /// The keys, in the order of the reference page.
+    /// The keys, in the order of the reference page, each once. In a manifest they may be in any order.
     pub keys: &'static [KeySpec],
 }
 
 /// A key of a [`TableSpec`].
 #[derive(Debug)]
 pub struct KeySpec {
-    /// The key.
+    /// The key, as it is in the manifest. Unique within the table.
     pub name: &'static str,
-    /// Which values it takes.
+    /// Which values it takes. The same key can take others in another table.
     pub kind: ValueSpec,
     /// Whether a table without the key is an error.
     pub required: bool,
-    /// What the value means.
+    /// What the value means. One or more sentences, each with its full stop.
     pub description: &'static str,
-    /// A value in TOML that the key accepts, without the key itself. Shown on the reference page, in the JSON Schema, and in the error
-    /// about a required key that is missing.
+    /// A value in TOML that the key accepts where it applies; without the key itself, and with quotes if it is a string. Shown on
+    /// the reference page, in the JSON Schema, and in the error about a required key that is missing.
     pub example: &'static str,
 }
 
 /// Which values a key takes, for the JSON Schema and the reference page. It describes the form alone; the key's description says
-/// what else a value has to satisfy, such as a range.
+/// what else a value has to satisfy, such as a range, or at least one item. The reader does not use it to check a value: it has
+/// code for each key.
 #[derive(Debug)]
 pub enum ValueSpec {
     /// `true` or `false`.
     Boolean,
     /// A string.
     Text,
-    /// One of these strings.
+    /// One of these strings; upper and lower case differ.
     Choice(&'static [&'static str]),
     /// An array of strings, none of them twice.
     Texts,
@@ -63,43 +66,44 @@ pub enum ValueSpec {
     Arguments,
     /// An integer, 0 to 2^63 - 1.
     Integer,
-    /// An integer or a float, above 0.
+    /// A finite integer or float, above 0.
     Number,
-    /// A size: an integer number of bytes, or a string with a unit.
+    /// A size: a number of bytes as an integer, or a string such as `"256MiB"`, in which the unit may be missing.
     Size,
-    /// A duration, as a string such as `"250ms"`.
+    /// A duration, as a string such as `"250ms"` or `"1h 30m"`. Not a number.
     Duration,
-    /// A boolean, or a string that says what to use instead. `false` is the same as no key.
+    /// A boolean, or a string that says what to use instead and may be empty. `false` is the same as no key.
     Deprecated,
-    /// A value of the type that the key `type` of the same table names.
+    /// A value of the type that the same table declares, such as a default.
     Value,
     /// A type, as a string such as `"[string]"`.
     TypeText,
-    /// A type as a string, or this table.
+    /// A type as a string, or this table in its place.
     Type(&'static TableSpec),
     /// This table.
     Table(&'static TableSpec),
-    /// A table whose keys the author chooses, such as field names; their values are of this kind.
+    /// A table whose keys the author chooses, such as field names; their values are all of this kind.
     Entries(&'static ValueSpec),
-    /// A value of either kind.
+    /// A value of either kind. The TOML type tells which one it is.
     Either(&'static ValueSpec, &'static ValueSpec),
-    /// An object, in its short or its long form. It is the long form if one of certain keys has an array, or a table that can't declare
-    /// a field: `fields`, and in `[types]` also `enum`, `union` and `newtype`. Otherwise each key is a field.
+    /// An object, in its short or its long form. It is the long form if one of certain keys has an array, or a table without a
+    /// string at `type`: `fields`, and in `[types]` also `enum`, `union` and `newtype`. At `newtype` any table counts, and also a
+    /// string if the object has no keys but those of the long form. Otherwise each key is a field.
     Fields {
         /// The short form: a table from the author's field names to values of this kind.
         field: &'static ValueSpec,
-        /// The long form: a table that has the fields under the key `fields`, beside other keys.
+        /// The long form: this table. The fields are under its key `fields`; in `[types]` another key may be there instead.
         long: &'static TableSpec,
     },
 }
 
-/// The table of the manifest as a whole. Every other table is reached from its keys.
+/// The table of the manifest as a whole: `schema_version` and the sections. Every other table is reached from its keys.
 #[must_use]
 pub fn root() -> &'static TableSpec {
     &MANIFEST
 }
 
-/// All tables, in the order of the reference page; [`root`] is the first.
+/// All tables, each once, in the order of the reference page; [`root`] is the first.
 #[must_use]
 pub fn tables() -> &'static [&'static TableSpec] {
     static TABLES: [&TableSpec; 18] = [

@@ -2,7 +2,7 @@
 
 use super::{TableSpec, ValueSpec, key};
 
-/// `[artifacts]`. `read::process` reads it, and the next two.
+/// `[artifacts]`. `read::process` reads this, [`PROCESS`] and [`LIMITS`].
 pub(crate) static ARTIFACTS: TableSpec = TableSpec {
     title: "[artifacts]",
     description: "What the host starts.",
@@ -14,7 +14,7 @@ pub(crate) static ARTIFACTS: TableSpec = TableSpec {
     )],
 };
 
-/// `[artifacts.process]`.
+/// `[artifacts.process]`. All keys can be left out, also `path`.
 pub(crate) static PROCESS: TableSpec = TableSpec {
     title: "[artifacts.process]",
     description: "The program that the host starts as a process of the module. Without `path`, it is the program that cargo builds of the package in the manifest's directory.",
@@ -83,7 +83,7 @@ pub(crate) static PROCESS: TableSpec = TableSpec {
     ],
 };
 
-/// `[limits]`.
+/// `[limits]`: of one process, not of the module as a whole.
 pub(crate) static LIMITS: TableSpec = TableSpec {
     title: "[limits]",
     description: "What one process of the module may use. Without a key, the manifest sets no such limit.",
@@ -109,7 +109,7 @@ pub(crate) static LIMITS: TableSpec = TableSpec {
     ],
 };
 
-/// `[env]`. `read::env` reads it.
+/// `[env]`. `read::env` reads it. Reserved variables are in `reserved`.
 pub(crate) static ENV: TableSpec = TableSpec {
     title: "[env]",
     description: "Environment variables of the module's processes. Of the host's environment, every module gets `PATH`, `HOME`, `USER`, `LANG`, `LC_*`, `TZ`, `TMPDIR`, `PYTHONPATH`, `NODE_PATH`, `IXT_LOG` and `IXT_MAX_CONCURRENCY`; the host adds `PYTHONUNBUFFERED=1` unless it is set. It gets further variables only if they are listed here or in the host's configuration. `IXT_IPC_SOCKET`, `IXT_MODULE_ID`, `IXT_HOST_ID` and the variables of a service manager, such as `NOTIFY_SOCKET`, are reserved: they can't be listed.",

@@ -4,7 +4,7 @@
 use super::types::{CONFIG_KEY, FIELD_KIND, TYPE_DEFINITION};
 use super::{ARTIFACTS, ENV, LIMITS, SCHEMA_VERSION, TableSpec, ValueSpec, deprecated, description, key};
 
-/// The manifest as a whole.
+/// The manifest as a whole: `schema_version` and the sections. `read::mod` reads it.
 pub(crate) static MANIFEST: TableSpec = TableSpec {
     title: "The manifest",
     description: "A TOML file, `manifest.toml`, in the module's directory.",
@@ -112,7 +112,7 @@ pub(crate) static PROVIDES: TableSpec = TableSpec {
     ],
 };
 
-/// `[requires]`.
+/// `[requires]`. An empty table is not the same as none: with it, the module may call no services.
 pub(crate) static REQUIRES: TableSpec = TableSpec {
     title: "[requires]",
     description: "What the module uses of other modules. With this table, the host answers calls to services that are not listed with `PERMISSION_DENIED`; without it, the module may call any service.",
@@ -152,7 +152,7 @@ pub(crate) static MESSAGE: TableSpec = TableSpec {
 const MESSAGE_KIND: ValueSpec =
     ValueSpec::Either(&ValueSpec::Text, &ValueSpec::Fields { field: &FIELD_KIND, long: &MESSAGE });
 
-/// A table of `[services]`, for one topic.
+/// A table of `[services]`, for one topic of `[provides]`. A topic may have none; then no key is set.
 pub(crate) static SERVICE: TableSpec = TableSpec {
     title: "[services.\"topic\"]",
     description: "A service of `[provides]`.",
@@ -217,7 +217,7 @@ pub(crate) static ERROR: TableSpec = TableSpec {
     ],
 };
 
-/// A table of `[events]`, for one topic.
+/// A table of `[events]`, for one topic of `[provides]`. A topic may have none; then no key is set.
 pub(crate) static EVENT: TableSpec = TableSpec {
     title: "[events.\"topic\"]",
     description: "An event of `[provides]`.",

@@ -1,9 +1,10 @@
-//! The tables that declare types: config keys, fields, elements, and the definitions of `[types]`. Keys that several of them have are
-//! functions here.
+//! The tables that declare types: config keys, fields, elements, and the definitions of `[types]`. Keys that several of them have
+//! are functions here. `fields`, `type_table`, `bounds`, `enum_values` and `definitions` in `read` read them.
 
 use super::{KeySpec, TableSpec, ValueSpec, deprecated, description, key};
 
-/// A key of `[config]`, or a field within one. Unlike [`FIELD`] it has `secret`.
+/// A key of `[config]`, or a field of a table that is written in place in one. A key has to be this table, a field may also be a
+/// string. Unlike [`FIELD`] it has `secret`.
 pub(crate) static CONFIG_KEY: TableSpec = TableSpec {
     title: "[config] key",
     description: "A key of the configuration. It is required unless it has a default or is optional.",
@@ -37,7 +38,7 @@ pub(crate) static CONFIG_KEY: TableSpec = TableSpec {
     ],
 };
 
-/// A field of a record, a message, a case or a table in one of them, in its long form.
+/// A field of a record, a message, a case or a table in one of them, in its long form. The short form is a string, the type.
 pub(crate) static FIELD: TableSpec = TableSpec {
     title: "Field",
     description: "A field of an object. It is required unless it has a default or is optional.",
@@ -60,8 +61,9 @@ pub(crate) static FIELD: TableSpec = TableSpec {
     ],
 };
 
-/// A type in its long form where it has no name: that of items, of values or of a newtype. Unlike [`FIELD`] it has neither a default
-/// nor a description.
+/// A type in its long form where it has no name: that of items, of values or of a newtype. Unlike [`FIELD`] it has no `default`,
+/// `required`, `description` or `deprecated`. The reader takes the `fields` of one within `[config]` as [`CONFIG_KEY`], so they can
+/// be `secret`; the JSON Schema refuses that.
 pub(crate) static ELEMENT: TableSpec = TableSpec {
     title: "Type",
     description: "The type of the items of a list, of the values of a map, or of a newtype, which can't be optional, or an enum or a table written in place.",
@@ -197,18 +199,18 @@ const ENUM_VALUES: ValueSpec = ValueSpec::Either(
     &ValueSpec::Entries(&ValueSpec::Either(&ValueSpec::Text, &ValueSpec::Table(&ENUM_VALUE))),
 );
 
-/// A value of an enum, in its long form.
+/// A value of an enum, in its long form: a table, which may be empty. The key of the table is the value itself.
 pub(crate) static ENUM_VALUE: TableSpec = TableSpec {
     title: "Enum value",
     description: "A value of an enum in its long form. A string in place of the table is its description.",
     keys: &[description(), deprecated()],
 };
 
-/// An entry of `[types]`: a string, a table of fields, or the long form.
+/// An entry of `[types]`: a string (a newtype), a table of fields (a record), or the long form.
 pub(crate) const TYPE_DEFINITION: ValueSpec =
     ValueSpec::Either(&ValueSpec::TypeText, &ValueSpec::Fields { field: &FIELD_KIND, long: &TYPE_LONG });
 
-/// An entry of `[types]` in its long form.
+/// An entry of `[types]` in its long form. [`ValueSpec::Fields`] says when it is that.
 pub(crate) static TYPE_LONG: TableSpec = TableSpec {
     title: "[types.Name]",
     description: "A type in its long form: exactly one of `fields`, `enum`, `union` and `newtype`, with a table or an array as its value, or `newtype` with a string beside keys of this table alone. Any other table is a record, whose keys are the fields; a string is a newtype.",
@@ -246,7 +248,7 @@ pub(crate) static TYPE_LONG: TableSpec = TableSpec {
     ],
 };
 
-/// A case of a union, in its long form.
+/// A case of a union, in its long form: a table with `fields`.
 pub(crate) static CASE: TableSpec = TableSpec {
     title: "Case",
     description: "A case of a union in its long form. The name of a record of `[types]`, or a table of fields, can be written instead.",
