@@ -1,5 +1,5 @@
-//! The host's end of the connection to a module under test: it sends requests, answers the module's own calls, and records its frames. It
-//! panics if the module breaks the protocol.
+//! The host's end of the connection to a module under test: it sends requests, answers the module's own calls, and records its frames. Its
+//! task panics if the module breaks the protocol; then every request without a reply ends with `UNAVAILABLE`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -67,7 +67,7 @@ pub(super) struct ReaderLease<S, T = ThreadId> {
 /// A step that may be stuck.
 #[derive(Debug)]
 struct Suspect {
-    /// When the step began. No two steps have the same.
+    /// When the step began, which tells it from others.
     since: Instant,
     /// When the second check found it, and the thread's time without a processor by then. `None` before that check.
     seen_again: Option<(Instant, Duration)>,
@@ -211,7 +211,8 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
     }
 
     /// Gives the lease to this thread, and returns the steps that were ready for the old holder: the caller has to run them on other
-    /// threads, since they may block too. `None`, and the lease stays, if the holder is no longer stuck.
+    /// threads, since they may block too. Urgent steps are not among them: this thread runs them. `None`, and the lease stays, if the
+    /// holder is no longer stuck.
     pub(super) fn take_over(&mut self, thread: T) -> Option<VecDeque<S>> {
         self.taking_over = false;
         let is_stuck = self.suspect.as_ref().is_some_and(|suspect| self.running_since == Some(suspect.since));
@@ -237,7 +238,7 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
     }
 
     /// Ends the reading: no thread has the lease, and each step that is scheduled later is returned to its caller. Returns the steps that
-    /// were ready: the caller has to run them on other threads.
+    /// were ready, the urgent ones first: the caller has to run them on other threads.
     pub(super) fn retire(&mut self) -> VecDeque<S> {
         self.holder = None;
         self.running_since = None;
