@@ -114,7 +114,8 @@ async fn publish(bus: &Arc<dyn Bus>, topic: &str) {
 }
 
 /// Tests a bus. `caller` and `provider` are two hosts' connections to it, or twice the same bus if it is within one
-/// host. No topic may be registered on it. Closes both. A step that gets no result within 60 s has failed.
+/// host. No topic may be registered on it. Closes both. A step that gets no result within 60 s has failed. Needs a
+/// tokio runtime with a timer.
 ///
 /// # Panics
 ///

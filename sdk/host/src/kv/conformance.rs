@@ -15,8 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A time to live after which nothing expires during the test.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Tests a store. It may hold data, but not in namespaces whose names begin with `conformance-`; in these the test leaves
-/// keys. A store with quotas needs one of 16 MiB at least.
+/// Tests a store. It may hold data, but not in namespaces whose names begin with `conformance-`; in these the test leaves keys. A store
+/// with quotas needs one of 16 MiB at least. Needs a tokio runtime with a timer; a step that gets no result within 30 s has failed.
 ///
 /// # Panics
 ///
