@@ -117,8 +117,8 @@ pub struct ParentSpan {
 ///
 /// The host uses it to refuse a call that can't be answered, because the only process that could answer it waits for
 /// it, and to end calls that go round in a circle: the callee's host refuses a call whose cause has a
-/// [depth](Self::depth) of 1,000. A bus across hosts carries the whole [chain](Self::chain), so at most 1,001 requests,
-/// and rebuilds it with [`Cause::new`], the outermost request first.
+/// [depth](Self::depth) of 1,000 or more. A bus across hosts carries the whole [chain](Self::chain), so at most 1,001
+/// requests, and rebuilds it with [`Cause::new`], the outermost request first.
 #[derive(Debug, Clone)]
 pub struct Cause {
     process: u64,

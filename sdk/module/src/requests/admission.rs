@@ -61,6 +61,7 @@ macro_rules! counter {
 counter!(AtomicUsize);
 
 impl<C: Counter> Admission<C> {
+    /// Counters at 0: all permits are free.
     pub(super) fn new(max_running: usize) -> Self {
         Self { running: C::new(), queued: C::new(), owed: C::new(), max_running }
     }

@@ -37,7 +37,7 @@ impl std::fmt::Debug for Host {
 }
 
 impl Host {
-    /// A host without other modules, and with an empty key-value store.
+    /// A host without stubs, and with an empty key-value store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -144,6 +144,7 @@ impl HostEnd {
         reply.unwrap_or_else(|_| Err(Error::unavailable("the module has ended")))
     }
 
+    /// Locks the conversation. The guard must not be held while waiting, nor when a method is called that locks it again.
     pub(super) fn conversation(&self) -> MutexGuard<'_, Conversation> {
         self.conversation.lock().unwrap_or_else(PoisonError::into_inner)
     }

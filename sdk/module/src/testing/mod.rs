@@ -51,8 +51,9 @@ pub use serve::serve;
 use crate::error::Result;
 
 /// Runs a test to its end on a new tokio runtime with one thread and a paused clock: whenever all tasks wait, the clock jumps to the next
-/// timer. While a thread of `ixt_sdk::blocking` works, it does not jump. When the test has ended, the tasks that are left are dropped,
-/// without `Handler::shutdown`, and threads of `ixt_sdk::blocking` that still work are waited for.
+/// timer. There is no timeout: a test that waits for what never comes hangs. While a thread of `ixt_sdk::blocking` works, it does not jump.
+/// When the test has ended, the tasks that are left are dropped, without `Handler::shutdown`, and threads of `ixt_sdk::blocking` that still
+/// work are waited for.
 ///
 /// # Panics
 ///

@@ -48,7 +48,8 @@ impl Module {
         TestCall::new(&self.host, service.topic(), request.to_payload(), false)
     }
 
-    /// Sends the module an event. Awaited, it returns when the handler has ended, with an empty object, or with the handler's error.
+    /// Sends the module an event. Awaited, it returns when the handler has ended, with an empty object, or with the handler's error. An
+    /// event to which the module does not subscribe is the error `UNKNOWN_TOPIC`.
     pub fn event<P: IntoPayload>(&self, event: Event<P>, payload: &P) -> TestCall<'_, Value> {
         TestCall::new(&self.host, event.topic(), payload.to_payload(), true)
     }
@@ -119,7 +120,8 @@ impl Module {
         self.host.ended().await;
     }
 
-    /// All log lines of the module so far, in order. Lines of threads and tasks that it has spawned are not among them: they go to stderr.
+    /// All log lines of the module so far, in order. Lines that it writes within `ixt_sdk::blocking` are among them; those of other threads
+    /// and of tasks that it has spawned are not: they go to stderr.
     #[must_use]
     pub fn logs(&self) -> Vec<Log> {
         self.host.conversation().logs.clone()
@@ -132,7 +134,8 @@ impl Module {
         self.host.conversation().sent.clone()
     }
 
-    /// All events of this topic that the module has published so far, in order. Empty if there are none.
+    /// All events of this topic that the module has published so far, in order; equal ones are there twice. Empty if there are none. Each
+    /// call returns them again.
     ///
     /// # Errors
     ///
@@ -211,7 +214,7 @@ impl<'a, Res> TestCall<'a, Res> {
         }
     }
 
-    /// Sets the priority. The default is normal.
+    /// Sets the priority, which decides which queued request begins next. The default is normal.
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
         self
@@ -224,7 +227,7 @@ impl<'a, Res> TestCall<'a, Res> {
         self
     }
 
-    /// Sets the trace id. The default is `test`.
+    /// Sets the trace id; it may be empty. The default is `test`.
     pub fn trace_id(mut self, trace_id: impl Into<String>) -> Self {
         self.trace_id = trace_id.into();
         self

@@ -31,7 +31,7 @@ pub struct Sent {
     pub priority: Priority,
     /// The milliseconds from the call to its deadline, which may be that of the request that it was made for; `None` if it has none.
     pub ttl_ms: Option<u64>,
-    /// The trace id; empty outside of requests.
+    /// The trace id of the request that the call was made for; empty outside of requests.
     pub trace_id: String,
 }
 

@@ -28,7 +28,7 @@ use tokio::time::Instant;
 /// thread has no processor doesn't count, since a new thread would have none either. Together with the checks and the start of a
 /// thread this stays below the 10 ms that RUNTIME.md promises.
 pub(super) const STUCK_AFTER: Duration = Duration::from_millis(2);
-/// The time between two checks of the watchdog while steps are run.
+/// The time between two checks of the watchdog while steps are run, and for [`MAX_IDLE_CHECKS`] checks after that.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 /// After more than this many checks in a row at which no step ran, the watchdog sleeps until it is notified, or until the next deadline.
 const MAX_IDLE_CHECKS: u32 = 200;
@@ -99,6 +99,7 @@ pub(super) enum Check {
 }
 
 impl<S, T: Copy + Eq> ReaderLease<S, T> {
+    /// A lease that no thread has. Until [`begin`](Self::begin), each step that is scheduled is returned to its caller.
     pub(super) fn new() -> Self {
         Self {
             holder: None,

@@ -20,6 +20,7 @@ pub(super) struct Stored {
 
 /// A read transaction. While it exists, redb keeps what it reads, and the file can't be compacted.
 pub(super) struct Snapshot {
+    /// The entries of all namespaces, expired ones included.
     pub(super) entries: ReadOnlyTable<EntryKey, EntryValue>,
     parts: ReadOnlyTable<(u64, u32), &'static [u8]>,
 }

@@ -36,6 +36,7 @@ pub(super) enum WriterCommand {
 pub(super) struct WriteRequest {
     pub(super) namespace: String,
     pub(super) key: String,
+    /// What to do with the key.
     pub(super) kind: WriteKind,
     /// Receives the revision; 0 if there was nothing to remove.
     pub(super) reply: oneshot::Sender<Result<u64, KvError>>,
