@@ -22,8 +22,8 @@ pub trait BuildOutput: Send + Sync {
         let _ = text;
     }
 
-    /// The width, in characters, of the terminal on which the output is shown. Asked several times for each command.
-    /// `None` (the default): it is not a terminal, so cargo writes no colours and no progress.
+    /// The width, in characters, of the terminal on which the output is shown. May be asked several times for each
+    /// command. `None` (the default): it is not a terminal, so cargo writes no colours and no progress.
     fn columns(&self) -> Option<u16> {
         None
     }

@@ -16,7 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LONG: Duration = Duration::from_secs(3600);
 
 /// Tests a store. It may hold data, but not in namespaces whose names begin with `conformance-`; in these the test leaves keys. A store
-/// with quotas needs one of 16 MiB at least. Needs a tokio runtime with a timer; a step that gets no result within 30 s has failed.
+/// with quotas needs one of 16 MiB at least. A change that does not come within 30 s is a failure; other calls have no timeout. Needs a
+/// tokio runtime with a timer.
 ///
 /// # Panics
 ///

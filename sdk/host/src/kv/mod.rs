@@ -34,7 +34,7 @@
 //! 6. Fail with [`KvError::Storage`] if the storage can't be reached or fails, and with [`KvError::Closed`] after
 //!    [`close`](KvStore::close). [Quotas](KvError::QuotaExceeded) and [backups](KvStore::backup) are optional.
 //! 7. Run `kv::conformance::check` (feature `conformance`) on it. It tests all of this except failures of the storage, quotas, backups,
-//!    `close`, and that writes survive a crash.
+//!    `close`, restarts, and that writes survive a crash.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -87,9 +87,8 @@ pub trait KvStore: Send + Sync + 'static {
     /// [`KvError::ValueTooLong`], and with [`KvError::QuotaExceeded`] in a store with quotas. Then nothing was written.
     fn set(&self, namespace: &str, key: &str, value: Vec<u8>, options: SetOptions) -> KvFuture<u64>;
 
-    /// Removes a key, and returns whether it existed. An expired key counts as one that does not exist. With an
-    /// `expected_revision`, only if the key has that revision, where 0 stands for a key that does not exist: the result
-    /// is then false.
+    /// Removes a key, and returns whether it existed; an expired key did not. With an `expected_revision`, only if the
+    /// key has that revision, where 0 stands for a key that does not exist: the result is then false.
     ///
     /// Fails with [`KvError::RevisionMismatch`] if the key does not have the expected revision. Then it stays.
     fn delete(&self, namespace: &str, key: &str, expected_revision: Option<u64>) -> KvFuture<bool>;
@@ -98,10 +97,10 @@ pub trait KvStore: Send + Sync + 'static {
     fn exists(&self, namespace: &str, key: &str) -> KvFuture<bool>;
 
     /// Lists the keys that begin with `prefix`, which may be empty, sorted by their bytes. With `after`, only the keys
-    /// that come after it; it need not exist, and may be before the prefix. Neither has a limit of its length. Returns
-    /// at most `limit` keys, where 0 is taken as 1 and more than [`MAX_PAGE_KEYS`] as that. [`Page::next`] is the
-    /// `after` for the next page. Each page is read by itself: a key that changes between two pages may or may not be
-    /// listed.
+    /// that come after it; it need not exist, and may be before the prefix. Neither `prefix` nor `after` is limited in
+    /// length. Returns at most `limit` keys, where 0 is taken as 1 and more than [`MAX_PAGE_KEYS`] as that.
+    /// [`Page::next`] is the `after` for the next page. Each page is read by itself: a key that changes between two
+    /// pages may or may not be listed.
     fn list(&self, namespace: &str, prefix: &str, after: Option<&str>, limit: usize) -> KvFuture<Page>;
 
     /// Watches the keys that begin with `prefix`, which may be empty. The watch receives each change made after this future has completed,

@@ -182,7 +182,7 @@ impl WatchSender {
         }
     }
 
-    /// Whether the watch was dropped or has ended, so that the store can drop this. Never false again.
+    /// Whether the watch was dropped or has ended, so that the store can drop this. Once true, it stays true.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.lock().closed

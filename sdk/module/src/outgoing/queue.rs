@@ -57,7 +57,7 @@ pub(super) struct Queue {
     pub(super) pool: BufferPool,
     /// [`close`](super::Outgoing::close) was called.
     pub(super) closing: bool,
-    /// Writing has failed: the host is gone, and frames are dropped. Never false again.
+    /// Writing has failed: the host is gone, and frames are dropped. Once true, it stays true.
     pub(super) gone: bool,
     /// Log lines that were sent while the socket was full. Empty when no thread writes.
     pub(super) logs: LogBacklog,
