@@ -109,7 +109,8 @@ impl Outgoing {
 
     /// Sends a log line, or keeps it in the backlog while the socket is full. Returns false, and drops the line, if the host takes no log
     /// lines, is gone, or [`close`](Self::close) was called. True does not mean that the line is written: the backlog drops its oldest
-    /// lines. A line over the host's limit is cut, and loses its fields. A line of the level `error` is written at once.
+    /// lines. A line over the host's limit is cut, and loses its fields. Unless another thread writes, a line of the level `error` is
+    /// written at once.
     pub(crate) fn log(self: &Arc<Self>, log: LogFrame<'_>) -> bool {
         let mut queue = self.lock();
         if !queue.features.log || queue.gone || queue.closing {
@@ -142,8 +143,8 @@ impl Outgoing {
         true
     }
 
-    /// Sends `starting` at once. Does nothing if the host doesn't know the frame, or `init` has been answered. If the frame is over the
-    /// host's limit, its message is left out.
+    /// Sends `starting`, which is written at once unless another thread writes; `extend_ms` is not checked. Does nothing if the host
+    /// doesn't know the frame, or `init` has been answered. If the frame is over the host's limit, its message is left out.
     pub(crate) fn starting(self: &Arc<Self>, message: &str, extend_ms: u64) {
         let mut queue = self.lock();
         if !queue.features.starting {
@@ -156,7 +157,8 @@ impl Outgoing {
         self.write_now(queue);
     }
 
-    /// Sends `ready` at once, if the value has changed and the host knows the frame. The value is kept in any case; it is true at first.
+    /// Sends `ready`, if the value has changed and the host knows the frame. It is written at once unless another thread writes. The value
+    /// is kept in any case; it is true at first.
     pub(crate) fn set_ready(self: &Arc<Self>, ready: bool) {
         let mut queue = self.lock();
         if std::mem::replace(&mut queue.ready, ready) != ready && queue.features.ready {
