@@ -17,7 +17,7 @@ use crate::program::from_here;
 /// A cargo command with the working directory `dir`, whose `.cargo/config.toml` and `rust-toolchain.toml` so apply. The
 /// program is the one that the variable `CARGO` names, or else the `cargo` on the `PATH`; in a process that cargo
 /// itself has started, always the latter. The environment is this process's, without reserved variables, and with
-/// relative target directories made absolute.
+/// relative target directories made absolute; in a process that cargo has started, also without `RUSTUP_TOOLCHAIN`.
 pub(super) fn command(dir: &Path) -> Command {
     // If `ixt` was started by cargo, cargo has set variables that are about `ixt`, and would override the module's
     // toolchain.
@@ -52,7 +52,8 @@ pub(super) struct RunningCargo {
 
 impl RunningCargo {
     /// Starts cargo in a new process group, to which rustc and build scripts belong too, and sends the group to the
-    /// guard. Returns its stdout and stderr as well; both have to be read. Its stdin is empty.
+    /// guard. Returns its stdout and stderr as well; both have to be read. Its stdin is empty. The error is that of the
+    /// system.
     pub(super) fn start(mut command: Command, guard: Option<&Guard>) -> io::Result<(Self, ChildStdout, ChildStderr)> {
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = reaper::spawn(&mut command)?;

@@ -25,10 +25,11 @@ use crate::program::{BuildError, Program, ProgramError};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Build {
-    /// Cargo's profile, such as `release`. `None`: `dev`. Cargo refuses an unknown one.
+    /// Cargo's profile, such as `release`. `None`: `dev`. Cargo refuses an unknown one, which is then [`BuildError::Failed`].
     pub profile: Option<String>,
-    /// Features to enable in addition to the default ones: `name`, or `dependency/name`. A `name` that the package does
-    /// not have is an error before the build; `dependency/name` is checked by cargo.
+    /// Features to enable in addition to the default ones: `name`, or `dependency/name`, in any order. Empty: the
+    /// default ones alone. A `name` that the package does not have is an error before the build; `dependency/name` is
+    /// checked by cargo.
     pub features: Vec<String>,
     /// The name of the program in the package that is the module's; only this one is built. An unknown one is an error.
     /// `None`: the package's `default-run`, or else its only program, or else the program with the package's name; all
@@ -39,9 +40,11 @@ pub struct Build {
 /// The modules of a host and how to build each of them.
 ///
 /// Modules of one cargo workspace with the same profile are built by one cargo command: their common dependencies are
-/// compiled once, with the features that all of them need, also when only one of them is built again. Other workspaces
-/// are built one after the other. Modules below a directory within the workspace that has its own `.cargo/config.toml`
-/// or `rust-toolchain.toml` are built by a separate command, in that directory.
+/// compiled once, with the features that all of them need, also when only one of them is built again. The cargo
+/// commands of several workspaces or profiles run one after the other. Modules below a directory within the workspace
+/// that has its own `.cargo/config.toml` or `rust-toolchain.toml` are built by a separate command, in that directory.
+/// Nothing is built before [`programs`](Self::programs) or [`program`](Self::program) is called; each call runs cargo
+/// again.
 #[derive(Debug, Clone, Default)]
 pub struct Builds {
     /// The options for all modules: see [`new`](Self::new).
@@ -75,7 +78,8 @@ impl Builds {
     }
 
     /// Builds nothing: the programs are those of the last build with the same profile, which is not compared with the
-    /// sources. It is an error ([`BuildError::NotBuilt`]) if there is none. `cargo metadata` is run all the same.
+    /// sources. It is an error ([`BuildError::NotBuilt`]) if there is none. `cargo metadata` is run all the same. Has
+    /// no effect on modules whose manifest declares a program.
     #[must_use]
     pub fn without_building(self) -> Self {
         Self { finds_only: true, ..self }
@@ -93,8 +97,9 @@ impl Builds {
     ///
     /// # Errors
     ///
-    /// The first error: a module can't be built or has [no program](ProgramError). A mistake that can be found without
-    /// building, such as an unknown feature, is reported before anything is built.
+    /// The first error: a module can't be built or has [no program](ProgramError). After a cargo command has failed, no
+    /// other is run. A mistake that can be found without building, such as an unknown feature, is reported before
+    /// anything is built.
     pub async fn programs(&self, output: &dyn BuildOutput) -> Result<Vec<Program>, ProgramError> {
         let mut programs = Vec::new();
         let (mut known, mut plans, mut places) = (Vec::new(), Vec::new(), Vec::new());
@@ -207,7 +212,7 @@ impl Builds {
         Ok(PackagePlan { package, path, place, target_directory, profile, features, program, programs })
     }
 
-    /// Checks all plans together: that each feature and the program name of `all` exist in some package, and that no two
+    /// Checks all plans together: that each feature without a slash and the program name of `all` exist in some package, and that no two
     /// programs are the same file.
     fn check(&self, plans: &[PackagePlan]) -> Result<(), BuildError> {
         let has = |feature: &String| plans.iter().any(|plan| plan.package.features.contains_key(feature));

@@ -7,11 +7,12 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::{Instant, timeout_at};
 
 /// Receives what cargo writes to stderr, for one or several cargo commands, one after the other. Nothing comes of a
-/// command that succeeds within a second. All text is safe to print: control characters are escaped, except for
-/// colours. A closure that takes a line is a `BuildOutput` without colours and progress. The methods are called from
-/// the task that builds, and should not block.
+/// command that succeeds within a second. If it takes longer, or fails, all its lines come, those of the first second
+/// included. All text is safe to print: control characters are escaped, except for tabs and the colours of letters. A
+/// closure that takes a line is a `BuildOutput` without colours and progress. The methods are called from the task that
+/// builds, and should not block.
 pub trait BuildOutput: Send + Sync {
-    /// A line, without its line end. Lines come in the order in which cargo has written them.
+    /// A line, without its line end; it may be empty. Lines come in the order in which cargo has written them.
     fn line(&self, line: &str);
 
     /// Cargo's current progress: one line that replaces the one before. Called with a text only if
@@ -21,8 +22,8 @@ pub trait BuildOutput: Send + Sync {
         let _ = text;
     }
 
-    /// The width, in characters, of the terminal on which the output is shown. `None` (the default): it is not a
-    /// terminal, so cargo writes no colours and no progress.
+    /// The width, in characters, of the terminal on which the output is shown. May be asked several times for each
+    /// command. `None` (the default): it is not a terminal, so cargo writes no colours and no progress.
     fn columns(&self) -> Option<u16> {
         None
     }

@@ -75,8 +75,8 @@ impl CargoPackage {
     }
 
     /// Returns the name of the program that is the module's, and those of all programs that can be built with these
-    /// features and the default ones. If no program is clearly the module's, or the one of `default-run` can't be
-    /// built, the error has the names of all that can be built, sorted.
+    /// features and the default ones, that one included, in cargo's order. If no program is clearly the module's, or
+    /// the one of `default-run` can't be built, the error has the names of all that can be built, sorted.
     pub(super) fn choose(&self, features: &BTreeSet<String>) -> Result<(String, Vec<String>), Vec<String>> {
         let enabled = self.enabled(features);
         let built =
@@ -95,7 +95,8 @@ impl CargoPackage {
         Err(programs)
     }
 
-    /// All features that `features` and the default ones enable, directly or through others.
+    /// All features that `features` and the default ones enable, directly or through others, themselves included. Also
+    /// names that the package does not have, such as `dependency/name`.
     pub(super) fn enabled<'a>(&'a self, features: &'a BTreeSet<String>) -> BTreeSet<&'a str> {
         let mut enabled = BTreeSet::new();
         let mut next: Vec<&str> = features.iter().map(String::as_str).chain(["default"]).collect();

@@ -27,7 +27,7 @@ pub(super) struct PackagePlan {
 }
 
 impl PackagePlan {
-    /// The path of the program, unless cargo's configuration sets a `build.target`.
+    /// The path of the program, unless cargo's configuration sets a `build.target`. The file need not exist.
     pub(super) fn file(&self) -> PathBuf {
         self.target_directory.join(self.profile_directory()).join(&self.program)
     }

@@ -23,8 +23,8 @@ struct CargoMessage {
 }
 
 /// Builds the programs of the packages in `wanted`, with the features of all packages in `beside`, which include
-/// `wanted` and share the directory and the profile. Returns the paths of the modules' programs, in the order of
-/// `wanted`. When the future is dropped, cargo is killed.
+/// `wanted`, are not empty, and share the directory and the profile. Returns the paths of the modules' programs, in the
+/// order of `wanted`. When the future is dropped, cargo is killed.
 ///
 /// # Errors
 ///

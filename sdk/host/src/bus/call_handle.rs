@@ -20,7 +20,8 @@ impl CallHandle {
         Self(Some((owner, number)))
     }
 
-    /// Cancels the call: its caller no longer waits. Afterwards its [`ReplyTo`](super::ReplyTo) is discarded, or gets a result that was on its way.
+    /// Cancels the call: its caller no longer waits. Afterwards its [`ReplyTo`](super::ReplyTo) is discarded, or gets a result that was on
+    /// its way. Does nothing if the call has ended. Does not block.
     pub fn cancel(self, batch: &mut WriteBatch) {
         if let Some((owner, number)) = self.0
             && let Some(owner) = owner.upgrade()
@@ -32,7 +33,7 @@ impl CallHandle {
 
 /// The owner of calls that can be cancelled: an [`Endpoint`](super::Endpoint) that has taken them, or a bus that has sent them.
 pub trait Cancel: fmt::Debug + Send + Sync {
-    /// Cancels the call with this number, whose caller no longer waits. Nothing happens if the call has ended. Must not
-    /// block; may be called from any thread.
+    /// Cancels the call with this number, whose caller no longer waits. `number` is the one that was passed to
+    /// [`CallHandle::new`]. Nothing happens if the call has ended. Must not block; may be called from any thread.
     fn cancel(&self, number: u64, batch: &mut WriteBatch);
 }

@@ -15,7 +15,8 @@ pub(crate) struct CallLocation(Mutex<Location>);
 /// The state of a [`CallLocation`].
 #[derive(Debug, Default)]
 struct Location {
-    /// The number of moves so far. [`arrived`](CallLocation::arrived) with a smaller number comes too late, and is ignored.
+    /// The number of moves so far. [`arrived`](CallLocation::arrived) with a smaller number comes too late: its handle is used only if the
+    /// call was cancelled.
     moves: u64,
     /// Cancels the call at the place where it is. While the call moves, this is the default handle, which does nothing.
     handle: CallHandle,
@@ -37,8 +38,8 @@ impl CallLocation {
         location.moves
     }
 
-    /// Ends move `number`: from now on `handle` cancels the call. If the caller has cancelled it during the move, it is cancelled
-    /// now. Nothing else happens if a later move has begun meanwhile.
+    /// Ends move `number`: from now on `handle` cancels the call. If the caller has cancelled the call, `handle` cancels it now. Otherwise,
+    /// if a later move has begun meanwhile, `handle` is dropped.
     pub(crate) fn arrived(&self, number: u64, handle: CallHandle, batch: &mut WriteBatch) {
         let mut location = lock(&self.0);
         if location.is_cancelled {

@@ -15,7 +15,7 @@ use super::{
 use crate::call_error::CallError;
 use crate::lock::lock;
 
-/// The longest time that one step of the test waits. That something does not come is tested only where its channel
+/// The longest time that the test waits for a message. That something does not come is tested only where its channel
 /// closes, so that no test has to wait for that.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -114,7 +114,8 @@ async fn publish(bus: &Arc<dyn Bus>, topic: &str) {
 }
 
 /// Tests a bus. `caller` and `provider` are two hosts' connections to it, or twice the same bus if it is within one
-/// host. No topic may be registered on it. Closes both. A step that gets no result within 60 s has failed.
+/// host. No topic may be registered on it. Closes both. A message that does not come within 60 s is a failure;
+/// registrations and `close` have no timeout. Needs a tokio runtime with a timer.
 ///
 /// # Panics
 ///

@@ -47,7 +47,7 @@ pub struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     /// Makes an envelope with the lowest priority, no deadline, attempt 1, no parent span and no cause. `source` is the
-    /// sender, `name:version`.
+    /// sender, `name:version`. Nothing is checked.
     pub fn new(
         topic: impl Into<Cow<'a, str>>,
         payload: impl Into<WirePayload<'a>>,
@@ -117,8 +117,8 @@ pub struct ParentSpan {
 ///
 /// The host uses it to refuse a call that can't be answered, because the only process that could answer it waits for
 /// it, and to end calls that go round in a circle: the callee's host refuses a call whose cause has a
-/// [depth](Self::depth) of 1,000. A bus across hosts carries the whole [chain](Self::chain), so at most 1,001 requests,
-/// and rebuilds it with [`Cause::new`], the outermost request first.
+/// [depth](Self::depth) of 1,000 or more. A bus across hosts carries the whole [chain](Self::chain), so at most 1,001
+/// requests, and rebuilds it with [`Cause::new`], the outermost request first.
 #[derive(Debug, Clone)]
 pub struct Cause {
     process: u64,
@@ -161,7 +161,8 @@ impl Cause {
         self.depth
     }
 
-    /// This request first, then the one that waits for it, and so on up to the outermost.
+    /// This request first, then the one that waits for it, and so on up to the outermost. That makes [`depth`](Self::depth) + 1 requests,
+    /// so at least one.
     pub fn chain(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |cause| cause.parent.as_deref())
     }

@@ -10,8 +10,10 @@ use super::{Bus, BusError, BusFuture, CallHandle, CallResult, Endpoint, Envelope
 use crate::lock::{read, write};
 
 /// A bus for the modules of one host. [`call`](Bus::call) and [`publish`](Bus::publish) hand a message to its endpoints
-/// before they return, on the caller's thread, and an event is always accepted. The futures complete at once. After
-/// [`close`](Bus::close) the bus is empty, and can be used again.
+/// before they return, on the caller's thread, and an event is always accepted. A registration takes place in the call
+/// of its method; the futures complete at once, and need not be polled. An endpoint that subscribes twice gets each
+/// event twice, and unsubscribes from both at once. After [`close`](Bus::close) the bus is empty, and can be used
+/// again.
 #[derive(Default)]
 pub struct LocalBus {
     topics: RwLock<Topics>,
@@ -30,8 +32,8 @@ struct Topics {
 }
 
 impl LocalBus {
-    /// A bus that calls `on_refused` with each call of a topic without a provider, and with the message that the call's caller gets: for
-    /// a log. The default bus reports nothing.
+    /// A bus that calls `on_refused` with each call of a topic without a provider, and with the message that the call's caller gets: for a
+    /// log. It is called on the caller's thread, before the caller gets its error, and must not block. The default bus reports nothing.
     pub fn reporting(on_refused: impl Fn(&Envelope<'_>, &str) + Send + Sync + 'static) -> Self {
         Self { topics: RwLock::default(), on_refused: Some(Box::new(on_refused)) }
     }

@@ -90,7 +90,8 @@ pub use local::LocalBus;
 pub use reply::{CallResult, ReplyTo};
 pub use write_batch::{Flush, WriteBatch};
 
-/// The future that asynchronous methods of a [`Bus`] return: boxed, so that there can be a `dyn Bus`.
+/// The future that asynchronous methods of a [`Bus`] return: boxed, so that there can be a `dyn Bus`. The host waits for it without a
+/// timeout, except for that of [`close`](Bus::close).
 pub type BusFuture<'a, T = ()> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A message bus, or one host's connection to it. The host that gets it (by [`HostBuilder::bus`](crate::HostBuilder::bus)) is its only
@@ -108,15 +109,15 @@ pub trait Bus: Send + Sync + 'static {
     /// is not the provider. A bus that can't reach other hosts keeps trying.
     fn withdraw<'a>(&'a self, topic: &'a str, endpoint: &'a Arc<dyn Endpoint>) -> BusFuture<'a>;
 
-    /// Delivers every event of this topic to `endpoint` once the future has completed. The host subscribes an endpoint
-    /// to a topic once.
+    /// Delivers the events of this topic to `endpoint` that are published after the future has completed. The host
+    /// subscribes an endpoint to a topic once.
     ///
     /// # Errors
     ///
     /// [`BusError::Unavailable`] if the bus can't be reached. Nothing has changed then.
     fn subscribe<'a>(&'a self, topic: &'a str, endpoint: Arc<dyn Endpoint>) -> BusFuture<'a, Result<(), BusError>>;
 
-    /// Delivers no more events of this topic to `endpoint`. Nothing happens if it is not subscribed.
+    /// Delivers no more events of this topic to `endpoint` once the future has completed. Nothing happens if it is not subscribed.
     fn unsubscribe<'a>(&'a self, topic: &'a str, endpoint: &'a Arc<dyn Endpoint>) -> BusFuture<'a>;
 
     /// Calls the provider of the envelope's topic, without blocking. The result goes to `reply`, perhaps before this
@@ -146,8 +147,9 @@ pub trait Endpoint: Send + Sync {
     /// Takes a call, without blocking. The result goes to `reply`, perhaps before this returns. The returned handle cancels the call.
     fn call(&self, envelope: Envelope<'_>, reply: ReplyTo, batch: &mut WriteBatch) -> CallHandle;
 
-    /// Takes an event, without blocking. A module's endpoint queues it, or drops it if the module does not run or too
-    /// much waits for it; the host logs the first dropped event, the 10th, the 100th and so on.
+    /// Takes an event, without blocking. It has no result. A module's endpoint queues it, or drops it if all its
+    /// replicas have stopped or failed, or too much waits for it. The host logs the first dropped event, and then one
+    /// each time that ten times as many were dropped.
     fn event(&self, envelope: &Envelope<'_>, batch: &mut WriteBatch);
 }
 
@@ -157,7 +159,7 @@ pub trait Endpoint: Send + Sync {
 pub enum BusError {
     /// The topic has a provider already, on this host or on another; it may be the same endpoint.
     AlreadyProvided,
-    /// The bus can't be reached. The text has the reason, for people.
+    /// The bus can't be reached. The text has the reason, for people, as a clause.
     Unavailable(String),
 }
 

@@ -16,7 +16,7 @@ pub enum CallResult<'a> {
     Success(Object<'a>),
     /// The handler failed, or the host or the bus refused the call. Its caller gets this error.
     Error(ErrorBody<'a>),
-    /// The module's reply can't be read; the text says what is wrong with it. The caller gets `INTERNAL`.
+    /// The module's reply can't be read; the text says what is wrong with it, for people. The caller gets `INTERNAL`, not retryable.
     Unreadable(&'a str),
     /// No reply will come, and whether the call was handled is not known: its process ended, closed its connection, or
     /// refused the call while it shut down; its [`ReplyTo`] was dropped; or the bus lost its connection. A module that
@@ -116,7 +116,7 @@ impl ReplyTo {
         self.retries
     }
 
-    /// Calls the callback with this result, on this thread.
+    /// Calls the callback with this result and this batch, on this thread, before it returns.
     pub fn send(mut self, result: CallResult<'_>, batch: &mut WriteBatch) {
         if let Some(callback) = self.callback.take() {
             callback(result, batch);

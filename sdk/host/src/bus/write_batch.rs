@@ -41,7 +41,8 @@ impl WriteBatch {
         true
     }
 
-    /// Flushes the sockets that were deferred, in their order. The batch can be used again. Does not block.
+    /// Flushes the sockets that were deferred, in their order. The batch can be used again. Does nothing if there are
+    /// none, as in a [`WriteBatch::none`]. Does not block.
     pub fn flush(&mut self) {
         for socket in self.sockets.iter_mut().flat_map(|sockets| sockets.drain(..)) {
             socket.flush();

@@ -15,8 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A time to live after which nothing expires during the test.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Tests a store. It may hold data, but not in namespaces whose names begin with `conformance-`; in these the test leaves
-/// keys. A store with quotas needs one of 16 MiB at least.
+/// Tests a store. It may hold data, but not in namespaces whose names begin with `conformance-`; in these the test leaves keys. A store
+/// with quotas needs one of 16 MiB at least. A change that does not come within 30 s is a failure; other calls have no timeout. Needs a
+/// tokio runtime with a timer.
 ///
 /// # Panics
 ///

@@ -36,15 +36,16 @@ pub enum KvError {
     },
     /// With the value, the namespace would exceed its quota. Nothing was written.
     QuotaExceeded {
-        /// How many bytes the namespace uses now: those of its keys and values, plus 64 for each key.
+        /// How many bytes the namespace uses now, without the new value: those of its keys and values, plus 64 for each
+        /// key.
         used: u64,
         /// The quota, in bytes.
         max: u64,
     },
-    /// The disk failed or is full, or what was to be read is damaged. A write may have been made all the same, if only
-    /// its confirmation failed.
+    /// The storage failed or can't be reached, the disk is full, or what was to be read is damaged. A write may have
+    /// been made all the same, if only its confirmation failed.
     Storage {
-        /// What failed, with the file's path, for people.
+        /// What failed, for people. A [`RedbStore`](super::RedbStore) begins it with the file's path, or with `memory`.
         reason: Arc<str>,
     },
     /// The backup's file could not be written, exists already, or the store has no backups. (If the store can't be
@@ -70,7 +71,7 @@ impl KvError {
         }
     }
 
-    /// Whether the same request may succeed later: true for [`Storage`](Self::Storage) alone.
+    /// Whether the module is told that the same request may succeed later: true for [`Storage`](Self::Storage) alone.
     #[must_use]
     pub fn retryable(&self) -> bool {
         matches!(self, Self::Storage { .. })

@@ -34,7 +34,7 @@
 //! 6. Fail with [`KvError::Storage`] if the storage can't be reached or fails, and with [`KvError::Closed`] after
 //!    [`close`](KvStore::close). [Quotas](KvError::QuotaExceeded) and [backups](KvStore::backup) are optional.
 //! 7. Run `kv::conformance::check` (feature `conformance`) on it. It tests all of this except failures of the storage, quotas, backups,
-//!    `close`, and that writes survive a crash.
+//!    `close`, restarts, and that writes survive a crash.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -62,7 +62,7 @@ pub const MAX_VALUE_BYTES: usize = 8 * 1024 * 1024;
 pub const MAX_PAGE_KEYS: usize = 1000;
 
 /// The future that a [`KvStore`] method returns. It borrows nothing. Nothing is read or written before it is first
-/// polled. If it is dropped before it completes, a write may still be made. It has no timeout.
+/// polled. If it is dropped before it completes, a write may still be made, and a backup may go on. It has no timeout.
 pub type KvFuture<T> = Pin<Box<dyn Future<Output = Result<T, KvError>> + Send>>;
 
 /// A key-value store with namespaces. A host uses one namespace for each module, with the module's name.
@@ -87,8 +87,8 @@ pub trait KvStore: Send + Sync + 'static {
     /// [`KvError::ValueTooLong`], and with [`KvError::QuotaExceeded`] in a store with quotas. Then nothing was written.
     fn set(&self, namespace: &str, key: &str, value: Vec<u8>, options: SetOptions) -> KvFuture<u64>;
 
-    /// Removes a key, and returns whether it existed. With an `expected_revision`, only if the key has that revision,
-    /// where 0 stands for a key that does not exist.
+    /// Removes a key, and returns whether it existed; an expired key did not. With an `expected_revision`, only if the
+    /// key has that revision, where 0 stands for a key that does not exist: the result is then false.
     ///
     /// Fails with [`KvError::RevisionMismatch`] if the key does not have the expected revision. Then it stays.
     fn delete(&self, namespace: &str, key: &str, expected_revision: Option<u64>) -> KvFuture<bool>;
@@ -97,14 +97,15 @@ pub trait KvStore: Send + Sync + 'static {
     fn exists(&self, namespace: &str, key: &str) -> KvFuture<bool>;
 
     /// Lists the keys that begin with `prefix`, which may be empty, sorted by their bytes. With `after`, only the keys
-    /// that come after it; it need not exist. Returns at most `limit` keys, where 0 is taken as 1 and more than
-    /// [`MAX_PAGE_KEYS`] as that. [`Page::next`] is the `after` for the next page. Each page is read by itself: a key
-    /// that changes between two pages may or may not be listed.
+    /// that come after it; it need not exist, and may be before the prefix. Neither `prefix` nor `after` is limited in
+    /// length. Returns at most `limit` keys, where 0 is taken as 1 and more than [`MAX_PAGE_KEYS`] as that.
+    /// [`Page::next`] is the `after` for the next page. Each page is read by itself: a key that changes between two
+    /// pages may or may not be listed.
     fn list(&self, namespace: &str, prefix: &str, after: Option<&str>, limit: usize) -> KvFuture<Page>;
 
-    /// Watches the keys that begin with `prefix`, which may be empty. The watch receives each change made after this future
-    /// has completed, also an expiry; it may receive changes made while the future ran. To get the current values too,
-    /// read them after the future has completed: then no change is missed.
+    /// Watches the keys that begin with `prefix`, which may be empty. The watch receives each change made after this future has completed,
+    /// also an expiry; it may receive changes made since the call of this method. To get the current values too, read them after the future
+    /// has completed: then no change is missed.
     ///
     /// The changes of one key come in the order of their revisions. A change may come before or after the future of its
     /// write completes. What happens when the watch is not read is described at [`Watch`].
@@ -115,8 +116,9 @@ pub trait KvStore: Send + Sync + 'static {
     /// Writes everything that the store holds at one moment to a new file, and returns the number of keys. The store can be
     /// used meanwhile. Only the host's user may read the file. A relative path is relative to the host's working directory.
     ///
-    /// Fails with [`KvError::Backup`] if the file can't be written or exists already. This default implementation fails
-    /// always: the store has no backups.
+    /// Fails with [`KvError::Backup`] if the file can't be written or exists already, and with [`KvError::Storage`] if
+    /// the store can't be read, such as a damaged entry. A file that exists is left as it is. This default
+    /// implementation fails always: the store has no backups.
     fn backup(&self, path: &Path) -> KvFuture<u64> {
         let reason = format!("{}: this store has no backups in a file", path.display()).into();
         Box::pin(async move { Err(KvError::Backup { reason }) })
@@ -145,8 +147,9 @@ pub struct Entry {
 /// Options of a write. The default writes unconditionally and without expiry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SetOptions {
-    /// The time to live: after it the key expires, by the wall clock and to a millisecond, even while the host does not
-    /// run. Zero: it expires at once. `None`: it never expires.
+    /// The time to live: after it the key expires, by the wall clock, even while the host does not run. It is rounded
+    /// up to milliseconds. Zero: the key expires at once, but the write has a revision. `None`: it never expires, even
+    /// if it was to before.
     pub ttl: Option<Duration>,
     /// Write only if the key has this revision, where 0 stands for a key that does not exist. `None`: write in any
     /// case.
@@ -156,13 +159,13 @@ pub struct SetOptions {
 /// A part of a list of keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The keys, sorted by their bytes.
+    /// The keys, sorted by their bytes, none twice. Empty if there are none.
     pub keys: Vec<String>,
     /// The `after` for the next page: the last of `keys`. `None` if no more keys follow.
     pub next: Option<String>,
 }
 
-/// Checks the length of a key. Each method of a store that takes a key calls this first.
+/// Checks the length of a key: 1 to [`MAX_KEY_BYTES`] bytes. Each method of a store that takes a key calls this first.
 ///
 /// # Errors
 ///
@@ -185,7 +188,7 @@ pub fn check_prefix(prefix: &str) -> Result<(), KvError> {
     if prefix.is_empty() { Ok(()) } else { check_key(prefix) }
 }
 
-/// Checks the length of a value, which may be empty. [`KvStore::set`] calls this first.
+/// Checks the length of a value, which may be empty, and has at most [`MAX_VALUE_BYTES`]. [`KvStore::set`] calls this first.
 ///
 /// # Errors
 ///

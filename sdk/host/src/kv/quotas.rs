@@ -12,14 +12,15 @@ pub const MEMORY_QUOTA: u64 = 32 * 1024 * 1024;
 /// more room than the value that it replaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quotas {
-    /// The quota of each namespace that is not in `namespaces`. With 0 nothing can be written.
+    /// The quota of each namespace that is not in `namespaces`. With 0 no key can be added; one that exists can be replaced by a value that
+    /// is not longer.
     pub each: u64,
     /// The quotas of single namespaces, by their names; one that is not in use has no effect.
     pub namespaces: BTreeMap<String, u64>,
 }
 
 impl Quotas {
-    /// The same quota for all namespaces.
+    /// The same quota for each namespace. `bytes` is for one, not for all together.
     #[must_use]
     pub fn each(bytes: u64) -> Self {
         Self { each: bytes, namespaces: BTreeMap::new() }

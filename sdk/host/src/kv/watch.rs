@@ -24,9 +24,9 @@ const CANCEL_OUT_FROM: usize = 1024;
 /// A change of a key: it was written, was removed, or has expired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The key.
+    /// The whole key, with the prefix of the watch.
     pub key: String,
-    /// The revision of the change.
+    /// The revision of the change; a removal or an expiry has one of its own.
     pub revision: u64,
     /// The new value; `None` if the key was removed or has expired.
     pub value: Option<Arc<[u8]>>,
@@ -92,7 +92,7 @@ fn bytes(change: &Change) -> usize {
 }
 
 impl Watch {
-    /// Makes a watch and its sender, for a store.
+    /// Makes a watch and its sender, for a store. The limit of its unread changes is 16 MiB, for this watch alone.
     ///
     /// ```
     /// use ixt_host::kv::{Change, Watch};
@@ -135,7 +135,8 @@ impl Watch {
     }
 
     /// Waits for the next change. Returns `None` once the watch has ended, because the store was closed or the watch was
-    /// [overrun](Self::is_overrun), and no change is left. Cancel-safe: a change that was not returned is not lost.
+    /// [overrun](Self::is_overrun), and no change is left; then each further call does too. Cancel-safe: a change that was not returned is
+    /// not lost.
     pub async fn next(&mut self) -> Option<Change> {
         loop {
             {
@@ -181,7 +182,7 @@ impl WatchSender {
         }
     }
 
-    /// Whether the watch was dropped or has ended, so that the store can drop this.
+    /// Whether the watch was dropped or has ended, so that the store can drop this. Once true, it stays true.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.lock().closed

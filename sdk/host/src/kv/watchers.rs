@@ -63,8 +63,8 @@ impl Watchers {
         watch
     }
 
-    /// Passes a change to the watches of its key. To be called in the order of revisions. Watches that were dropped are
-    /// removed.
+    /// Passes a change to the watches of its key, without waiting for their readers. To be called in the order of
+    /// revisions. Watches that were dropped are removed.
     pub(super) fn publish(&self, namespace: &str, written: Written) {
         if let Some(NamespaceWatchers { watchers, .. }) = self.lock().get_mut(namespace) {
             watchers.retain(|watcher| !watcher.sender.is_closed());
@@ -78,7 +78,7 @@ impl Watchers {
         }
     }
 
-    /// Ends all watches, once their unread changes are read.
+    /// Ends all watches that there are, once their unread changes are read.
     pub(super) fn close(&self) {
         self.lock().clear();
     }

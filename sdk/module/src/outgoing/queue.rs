@@ -1,5 +1,5 @@
-//! The frames that are not written yet. A frame is encoded when it is queued, in the framing of that moment. Small frames are copied
-//! into one buffer, one behind the other; a large one stays in the buffer that it was encoded into.
+//! The frames that are not written yet. A frame is encoded when it is queued, in the framing of that moment. Small frames are encoded into
+//! one buffer, one behind the other; a large one has a buffer of its own, and so has its attachment.
 
 use std::thread::ThreadId;
 
@@ -12,7 +12,8 @@ use super::log_backlog::LogBacklog;
 use super::write_buffer::WriteBuffer;
 use crate::error::Error;
 
-/// A frame whose object has at least this many bytes is encoded outside of the lock, and not copied.
+/// A frame whose object (the data of a reply, the parameters of a request) has at least this many bytes, its attachment included, is
+/// encoded outside of the lock, and not copied.
 pub(super) const LARGE_BYTES: usize = 16 * 1024;
 /// About the most bytes that a frame has besides its object: for the capacity of its buffer, which grows if it is too small.
 const ENVELOPE_BYTES: usize = 256;
@@ -30,7 +31,8 @@ const ENVELOPE_BYTES: usize = 256;
 pub(super) enum Writer {
     /// None.
     Idle,
-    /// One that has sent a frame, or the reader. It writes until the queue is empty, or the socket is full.
+    /// A thread that has sent a frame, the reader, or the sink's thread after [`Full`](Self::Full). It writes until the queue is empty, or
+    /// the socket is full.
     Writing,
     /// The sink's thread, which waits for the socket. When it has written the rest, it continues with the queue.
     Full,
@@ -55,9 +57,9 @@ pub(super) struct Queue {
     pub(super) pool: BufferPool,
     /// [`close`](super::Outgoing::close) was called.
     pub(super) closing: bool,
-    /// Writing has failed: the host is gone, and frames are dropped.
+    /// Writing has failed: the host is gone, and frames are dropped. Once true, it stays true.
     pub(super) gone: bool,
-    /// Log lines that were written while the socket is full.
+    /// Log lines that were sent while the socket was full. Empty when no thread writes.
     pub(super) logs: LogBacklog,
     /// The optional frames. All false before `init` has come, and if the host has made no offer.
     pub(super) features: Features,
@@ -167,7 +169,8 @@ impl Queue {
         buffer.clear().for_each(|chunk| self.pool.put(chunk));
     }
 
-    /// Moves the log lines from the backlog into the queue, behind a line that says how many were dropped, if any.
+    /// Moves the log lines from the backlog into the queue, behind a line that says how many were dropped, if any. Does nothing if the
+    /// backlog is empty, even if lines were dropped: they count the next time.
     pub(super) fn take_log_backlog(&mut self) {
         if self.logs.is_empty() {
             return;

@@ -1,6 +1,6 @@
-//! The methods that send a frame. None waits for the host. Two limits are checked here. A frame over the host's limit is not sent: a
-//! request fails with `RESOURCE_EXHAUSTED`, and a reply becomes the error `INTERNAL`, which is also logged. If the host leaves more than
-//! 64 MiB unread, requests fail with `RESOURCE_EXHAUSTED`, and replies become that error. Log lines have other limits: see
+//! The methods that send a frame. They queue it; `writing` writes it. Two limits are checked here. A frame over the host's limit is not
+//! sent: a request fails with `RESOURCE_EXHAUSTED`, and a reply becomes the error `INTERNAL`, which is also logged. If more than 64 MiB
+//! wait to be written, requests fail with `RESOURCE_EXHAUSTED`, and successful replies become that error. Log lines have other limits: see
 //! `Outgoing::log`.
 
 use std::sync::{Arc, MutexGuard};
@@ -14,7 +14,7 @@ use crate::log::log_error;
 use crate::reply::Reply;
 
 /// With more unwritten bytes than this, service requests fail, and successful replies become errors: the host does not read. The bytes that
-/// a thread is writing don't count. `cancel` and error replies are queued beyond it.
+/// a thread is writing don't count. `cancel`, error replies and the reply to `init` are queued beyond it.
 pub(super) const MAX_UNWRITTEN_BYTES: usize = 64 * 1024 * 1024;
 
 impl Outgoing {
@@ -38,8 +38,9 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Sends the reply to a request; `id` is the host's, `None` if it has sent none. A reply over the host's limit becomes the error
-    /// `INTERNAL`; if the host does not read, a success becomes `RESOURCE_EXHAUSTED`, retryable. If the host is gone, drops it.
+    /// Sends the reply to a request; `id` is the host's, `None` if it has sent none. A success or an error over the host's limit becomes
+    /// the error `INTERNAL`, which is sent whatever its size; if the host does not read, a success becomes `RESOURCE_EXHAUSTED`, retryable.
+    /// If the host is gone, drops the reply. Does not check that the request has no reply yet.
     pub(crate) fn reply(self: &Arc<Self>, id: Option<u64>, reply: Result<Reply>) {
         // An error is sent even if there is no room for more: it is small.
         let reply = reply.and_then(|reply| self.check_room().map(|()| reply));
@@ -64,7 +65,7 @@ impl Outgoing {
         self.written(queue);
     }
 
-    /// Fails with `RESOURCE_EXHAUSTED` if the host has left too much unread.
+    /// Fails with `RESOURCE_EXHAUSTED`, retryable, if more than [`MAX_UNWRITTEN_BYTES`] wait to be written.
     fn check_room(&self) -> Result<()> {
         if self.lock().unwritten.len() <= MAX_UNWRITTEN_BYTES {
             return Ok(());
@@ -74,8 +75,8 @@ impl Outgoing {
     }
 
     /// Sends the reply to `init`. Returns whether it is a success. Before the host can read a success, `open` is called, under the lock of
-    /// the queue; all frames after it have the framing `next`, if there is one. A reply over the host's limit becomes an error. No
-    /// `starting` is sent after this.
+    /// the queue; all frames after it have the framing `next`, if there is one. With an error, `open` is not called, and the framing stays.
+    /// A reply over the host's limit becomes an error. No `starting` is sent after this.
     pub(crate) fn reply_to_init(
         self: &Arc<Self>,
         id: Option<u64>,
@@ -106,8 +107,10 @@ impl Outgoing {
         true
     }
 
-    /// Sends a log line, or keeps it in the backlog while the socket is full. Returns false, and drops the line, if the host takes no
-    /// log lines, is gone, or [`close`](Self::close) was called. A line over the host's limit is cut, and loses its fields.
+    /// Sends a log line, or keeps it in the backlog while the socket is full. Returns false, and drops the line, if the host takes no log
+    /// lines, is gone, or [`close`](Self::close) was called. True does not mean that the line is written: the backlog drops its oldest
+    /// lines. A line over the host's limit is cut, and loses its fields. Unless another thread writes, a line of the level `error` is
+    /// written at once.
     pub(crate) fn log(self: &Arc<Self>, log: LogFrame<'_>) -> bool {
         let mut queue = self.lock();
         if !queue.features.log || queue.gone || queue.closing {
@@ -140,8 +143,8 @@ impl Outgoing {
         true
     }
 
-    /// Sends `starting` at once. Does nothing if the host doesn't know the frame, or `init` has been answered. A message over the host's
-    /// limit is left out.
+    /// Sends `starting`, which is written at once unless another thread writes; `extend_ms` is not checked. Does nothing if the host
+    /// doesn't know the frame, or `init` has been answered. If the frame is over the host's limit, its message is left out.
     pub(crate) fn starting(self: &Arc<Self>, message: &str, extend_ms: u64) {
         let mut queue = self.lock();
         if !queue.features.starting {
@@ -154,7 +157,8 @@ impl Outgoing {
         self.write_now(queue);
     }
 
-    /// Sends `ready` at once, if the value has changed and the host knows the frame.
+    /// Sends `ready`, if the value has changed and the host knows the frame. It is written at once unless another thread writes. The value
+    /// is kept in any case; it is true at first.
     pub(crate) fn set_ready(self: &Arc<Self>, ready: bool) {
         let mut queue = self.lock();
         if std::mem::replace(&mut queue.ready, ready) != ready && queue.features.ready {

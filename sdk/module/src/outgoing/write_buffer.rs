@@ -19,13 +19,14 @@ impl WriteBuffer {
         self.front.is_empty() && self.last.is_empty()
     }
 
-    /// Appends a chunk behind all bytes so far, without copying it. If `pooled` is true, [`clear`](Self::clear) returns the chunk.
+    /// Appends a chunk behind all bytes so far, without copying it. Drops an empty chunk. If `pooled` is true, [`clear`](Self::clear)
+    /// returns the chunk.
     pub(crate) fn push(&mut self, chunk: Vec<u8>, pooled: bool) {
         let chunks = [(std::mem::take(&mut self.last), false), (chunk, pooled)];
         self.front.extend(chunks.into_iter().filter(|(chunk, _)| !chunk.is_empty()));
     }
 
-    /// All bytes from the index `from` on, as slices that are not empty.
+    /// All bytes from the index `from` on, as slices that are not empty. None if `from` is at or beyond the end.
     pub(crate) fn slices(&self, mut from: usize) -> impl Iterator<Item = &[u8]> {
         self.front.iter().map(|(chunk, _)| chunk).chain([&self.last]).filter_map(move |chunk| {
             let skip = from.min(chunk.len());
@@ -34,7 +35,7 @@ impl WriteBuffer {
         })
     }
 
-    /// Empties the buffer, and returns its pooled chunks, which are not empty. `last` keeps its capacity.
+    /// Empties the buffer, and returns its pooled chunks, which still have their bytes. `last` keeps its capacity.
     pub(crate) fn clear(&mut self) -> impl Iterator<Item = Vec<u8>> {
         self.last.clear();
         self.front.drain(..).filter_map(|(chunk, pooled)| pooled.then_some(chunk))

@@ -27,13 +27,14 @@ use crate::thread_id::current_thread_id;
 const BATCH_BYTES: usize = 128 * 1024;
 /// How many chunks are written by one system call at most.
 const MAX_SLICES: usize = 16;
-/// A write buffer with more capacity than this, in bytes, is freed after it was written.
+/// When the queue is empty, the buffer that was written last is put back for the next frames, but freed if it has more capacity than this,
+/// in bytes.
 const MAX_KEPT_BYTES: usize = 64 * 1024;
 
-/// The way out for bytes: a socket, or a channel or buffer in tests.
+/// The way out for bytes: a socket, or a channel or buffer in tests. One thread at a time calls it: see [`Writer`].
 pub(crate) trait Sink: Debug + Send + Sync {
-    /// Writes as many of the bytes as it can without waiting. Returns their number, which is 0 if the sink is full. After an error
-    /// nothing more is written: the host is gone.
+    /// Writes as many of the bytes as it can without waiting, in their order. Returns their number, which is 0 if the sink is full. After
+    /// an error nothing more is written: the host is gone.
     fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize>;
     /// Writes all bytes from the index `from` on, and then calls `done` with the buffer and the result: on another thread, which may wait,
     /// or, if no thread can be started, on this one before it returns.
@@ -51,7 +52,7 @@ impl Outgoing {
     }
 
     /// Writes the queue, unless another thread is writing. If the calling thread is the reader, there is no reader from now on, and the
-    /// thread's frames are written at once.
+    /// thread's frames are no longer gathered.
     pub(crate) fn end_reader(self: &Arc<Self>) {
         let mut queue = self.lock();
         queue.reader.take_if(|reader| *reader == current_thread_id());
@@ -70,7 +71,7 @@ impl Outgoing {
         }
     }
 
-    /// Writes the queue, unless another thread is writing. To be called by the reader, whose frames it has gathered.
+    /// Writes the queue, unless another thread is writing. Called by the reader, whose frames are gathered, and by `close`.
     pub(crate) fn flush(self: &Arc<Self>) {
         self.write_now(self.lock());
     }

@@ -1,5 +1,6 @@
-//! A request from the call of its handler to its reply. Its first poll is a step without a task, on the thread that has read the frame
-//! if the request begins at once. Most handlers end there. Only a handler that waits becomes a task.
+//! A request from the call of its handler to its reply. Its first poll is a step without a task, on the thread that has read the frame if
+//! the request begins at once and its topic does not count as blocking. Most handlers end there. A handler that waits becomes a task.
+//! `init` and health checks are tasks from the start.
 
 use std::fmt;
 use std::future::Future;
@@ -78,7 +79,8 @@ pub(crate) fn spawn(
     Builder::new().metadata(request).spawn(move |_| work, schedule)
 }
 
-/// A request that begins or runs. It has to reply: if it is dropped before, it replies `INTERNAL`.
+/// A request that begins or runs. It has to reply: if it is dropped before, it replies `INTERNAL`, which does nothing if the request was
+/// answered meanwhile.
 pub(crate) struct ActiveRequest {
     /// The table, and the request's key in it. `None` after the reply.
     owner: Option<(Arc<Requests>, Key)>,
@@ -138,7 +140,8 @@ impl Work {
         }
     }
 
-    /// Polls the future. Logs the error of an event's handler, and the sources of any error. Must not be called again after `Ready`.
+    /// Polls the future. Logs the error of an event's handler, and the sources of the error of any handler. `init` and health checks are
+    /// not logged here. Must not be called again after `Ready`.
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<Reply>> {
         let Self { what, scope, future, .. } = self;
         let (what, scope) = (&*what, &*scope);

@@ -61,16 +61,18 @@ macro_rules! counter {
 counter!(AtomicUsize);
 
 impl<C: Counter> Admission<C> {
+    /// Counters at 0: all permits are free.
     pub(super) fn new(max_running: usize) -> Self {
         Self { running: C::new(), queued: C::new(), owed: C::new(), max_running }
     }
 
-    /// To be called when a request has come, under the lock of the table.
+    /// To be called when a request, `init` or a health check has come, under the lock of the table.
     pub(super) fn arrived(&self) {
         self.owed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// To be called once for each request, when its reply was queued for the host. Returns whether every request has a reply now.
+    /// To be called once for each call of [`arrived`](Self::arrived), when the reply was queued for the host. Returns whether every request
+    /// has a reply now.
     pub(super) fn answered(&self) -> bool {
         self.owed.fetch_sub(1, Ordering::AcqRel) == 1
     }

@@ -54,8 +54,8 @@ pub(crate) use stats::Stats;
 pub(crate) use table::Key;
 use table::{Entry, EntryStage, RequestTable, Respond};
 
-/// `Requests::expire` asks to be called again after this time at the earliest, so that deadlines that lie close together are handled
-/// in one pass. A request may end this much after its deadline.
+/// `Requests::expire` asks to be called again after this time at the earliest, so that deadlines that lie close together are handled in one
+/// pass. A request may end this much after its deadline, or later if no thread gets to call it.
 const EXPIRE_INTERVAL: Duration = Duration::from_millis(1);
 
 /// How many requests a module handles and queues.
@@ -120,9 +120,9 @@ impl Requests {
         &self.executor
     }
 
-    /// Takes a service call or an event, after [`open`](Self::open): begins it, queues it, or refuses it. Never waits. The request begins
-    /// at once if a permit is free and no other request is queued; if its deadline is over already, it is answered with
-    /// `DEADLINE_EXCEEDED` instead. If the queue is full, it is answered with `RESOURCE_EXHAUSTED`, retryable.
+    /// Takes a service call or an event, after [`open`](Self::open): begins it, queues it, or refuses it. Never waits, and never runs the
+    /// handler itself. The request begins at once if a permit is free and no other request is queued; with a `ttl_ms` of 0 it is answered
+    /// with `DEADLINE_EXCEEDED` instead. If the queue is full, it is answered with `RESOURCE_EXHAUSTED`, retryable.
     pub(crate) fn accept(self: &Arc<Self>, id: Option<u64>, request: Request) {
         let context = request.context().clone();
         let (deadline, priority, received) = (context.deadline(), context.priority(), context.received());
@@ -160,8 +160,8 @@ impl Requests {
         self.unlocked(rest);
     }
 
-    /// Schedules `work` for `init` or a health check, which `frame` names in errors, and returns at once. It needs no permit, and the
-    /// reader runs it before the handlers that are ready. Its result is the reply: `respond` sends it; without `respond`, it is sent as a
+    /// Schedules `work` for `init` or a health check, which `frame` names in errors, and returns at once. It needs no permit, and has no
+    /// deadline. Its first poll is [`StepClass::Urgent`]. Its result is the reply: `respond` sends it; without `respond`, it is sent as a
     /// `success` or `error` frame.
     pub(crate) fn run(
         self: &Arc<Self>,
@@ -200,7 +200,7 @@ impl Requests {
         }
     }
 
-    /// Sends the reply of a handler. Does nothing if the request was answered before.
+    /// Sends the result of a handler, of `init` or of a health check. Does nothing if the request was answered before.
     fn reply(&self, key: Key, reply: Result<Reply>) {
         let now = self.executor.now();
         let mut table = self.lock();
@@ -214,8 +214,8 @@ impl Requests {
         self.send(entry, reply);
     }
 
-    /// Ends the request with this id of the host with an error: its handler's future is dropped. Does nothing if no request without a reply
-    /// has this id. Of several with the same id, ends one.
+    /// Ends the request with this id of the host, also `init` or a health check, with an error: its handler's future is dropped. Does
+    /// nothing if no request without a reply has this id. Of several with the same id, ends one.
     pub(crate) fn abort(&self, id: u64, error: Error) {
         let mut table = self.lock();
         let entry = table.find(|entry| entry.id == Some(id)).and_then(|key| table.take(key));
@@ -232,7 +232,7 @@ impl Requests {
         self.idle().await;
     }
 
-    /// Ends the requests in the queue with this error.
+    /// Ends the requests in the queue with this error. Those that have begun go on.
     pub(crate) fn abort_queued(&self, error: impl Fn() -> Error) {
         self.abort_where(|stage| matches!(stage, EntryStage::Queued(..)), error);
     }
@@ -261,7 +261,8 @@ impl Requests {
         next
     }
 
-    /// Waits until the replies to all requests are queued. Returns at once if there is no request.
+    /// Waits until the replies to all requests are queued for the host, also to those that come meanwhile. Returns at once if there is no
+    /// request.
     pub(crate) async fn idle(&self) {
         let mut notified = std::pin::pin!(self.idle.notified());
         loop {
@@ -291,7 +292,8 @@ impl Requests {
     }
 
     /// To be called when a thread is stuck in the request that it polled last as the reader, and another thread has taken over: for 30
-    /// seconds, requests of the same topic begin on other threads. Does nothing if that request was answered already, or is `init` or a health check.
+    /// seconds, requests of the same topic begin on other threads. Does nothing if that request was answered already, is `init` or a health
+    /// check, or is of a topic that the module does not have.
     pub(crate) fn mark_polled_as_blocking(&self) {
         let now = self.executor.now();
         let mut table = self.lock();

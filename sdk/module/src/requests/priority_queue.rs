@@ -25,6 +25,7 @@ impl<K> Default for PriorityQueue<K> {
 }
 
 impl<K: Copy + Ord> PriorityQueue<K> {
+    /// The number of keys of all priorities together.
     pub(super) fn len(&self) -> usize {
         self.lanes.iter().map(VecDeque::len).sum()
     }

@@ -51,8 +51,8 @@ impl Stats {
         stats
     }
 
-    /// Counts a request that has a reply; `error` is the code of an error, `None` for a success. Refused, cancelled and late requests count
-    /// too. Does nothing if the module has no such topic.
+    /// Counts a request that has a reply; `error` is the code of an error, `None` for a success. Cancelled and late requests count too, and
+    /// those for which the queue was full. Does nothing if the module has no such topic.
     pub(crate) fn record(&mut self, kind: TopicKind, topic: &str, error: Option<&str>, took: Duration) {
         let Some(topic) = self.all_mut(kind).get_mut(topic) else { return };
         match error.map(|code| (code, topic.errors.get_mut(code))) {

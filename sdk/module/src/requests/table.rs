@@ -17,8 +17,8 @@ pub(super) struct RequestTable {
     entries: Slab<Entry>,
     /// The keys of the entries in [`EntryStage::Queued`].
     pub(super) queue: PriorityQueue<Key>,
-    /// When `expire` has to be called: at the earliest deadline, or up to [`EXPIRE_INTERVAL`](super::EXPIRE_INTERVAL) later. `None` if no
-    /// request has a deadline.
+    /// For when a call of `expire` is planned; `None` if none is. That is the earliest deadline, or up to
+    /// [`EXPIRE_INTERVAL`](super::EXPIRE_INTERVAL) later. It stays if the request with that deadline ends before.
     pub(super) next_expiry: Option<Instant>,
     pub(super) stats: Stats,
 }
@@ -108,7 +108,7 @@ impl RequestTable {
         self.entries.try_remove(key.slot)
     }
 
-    /// Takes out all entries for which `which` is true, as [`take`](Self::take) does.
+    /// Takes out all entries for which `which` is true, as [`take`](Self::take) does. They come in no certain order.
     pub(super) fn take_where(&mut self, which: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         let found = self.entries.iter().filter(|(_, entry)| which(entry));
         let keys: Vec<_> = found.map(|(slot, entry)| Key { number: entry.number, slot }).collect();

@@ -9,7 +9,7 @@
 //!                                        ShuttingDown ──── `Handler::shutdown` succeeds ────► End::Clean
 //!                                              └────────── `Handler::shutdown` fails ───────► End::Failed
 //!
-//!    Connected, Initialized ──── `init` can't be read, is refused, or fails ────────────────► End::Failed
+//!    Connected, Initialized ──── the first `init` can't be read, is refused, or fails ──────► End::Failed
 //! ```
 //!
 //! Service calls, events and health checks are refused with `FAILED_PRECONDITION` until `init` is answered with success, and with
@@ -54,8 +54,8 @@ pub(crate) use shutdown::{DEFAULT_GRACE, ShutdownCause};
 pub(crate) enum End {
     /// The module was shut down, by the host, by a signal, or because the host is gone, and `Handler::shutdown` has not failed.
     Clean,
-    /// `init` was refused or has failed, `Handler::shutdown` has failed, or a thread of the SDK has panicked. The host gets the error of
-    /// `init`, and of `Handler::shutdown` if it has sent `shutdown`.
+    /// The first `init` can't be read, names another version of the protocol, or has failed; `Handler::shutdown` has failed; or a thread of
+    /// the SDK has panicked. The host gets the error of `init`, and of `Handler::shutdown` if it has sent `shutdown`.
     Failed,
 }
 
@@ -160,7 +160,7 @@ impl Session {
     }
 
     /// Waits until the session has ended. Then answers the requests that are left with `UNAVAILABLE`, ends the module's own calls, and
-    /// waits until all frames are written, for 5 seconds at most.
+    /// waits until all frames are written, for 5 seconds at most. The result is the same in each call.
     pub(crate) async fn ended(&self) -> End {
         let end = *self.ended.wait().await;
         self.requests.abort_all(shutting_down).await;
@@ -255,7 +255,7 @@ impl Session {
     }
 
     /// Answers a frame that can't be read, if it may be a request and its id is known; otherwise logs and skips it. A wrong
-    /// `service_response` ends its call with `INTERNAL`, and a wrong `init` ends the session as failed.
+    /// `service_response` ends its call with `INTERNAL`, and a wrong first `init` ends the session as failed.
     fn receive_unreadable(&self, unreadable: &Unreadable) {
         let reply = match unreadable {
             Unreadable::Invalid { id, kind, error } if kind == "service_response" => {
@@ -310,7 +310,8 @@ impl Session {
         Stage::ALL[usize::from(self.stage.load(Ordering::SeqCst))]
     }
 
-    /// Starts a health check, whose end sends the reply. Checks run one at a time; it has no deadline.
+    /// Starts a health check, whose end sends the reply. Refuses it as [`ready`](Self::ready) says. Checks run one at a time: a check waits
+    /// for the one before without a limit.
     fn health_check(self: &Arc<Self>, id: Option<u64>) {
         let service = match self.ready() {
             Err(error) => return self.outgoing.reply(id, Err(error)),
@@ -356,7 +357,8 @@ impl Session {
         self.requests.mark_polled_as_blocking();
     }
 
-    /// Ends the session as failed, without `Handler::shutdown`: it can't begin, or can't go on. Does nothing if it has ended.
+    /// Ends the session as failed: it can't begin, or can't go on. Does not call `Handler::shutdown`. Does nothing if the session has
+    /// ended.
     pub(crate) fn fail(&self) {
         let _ = self.ended.set(End::Failed);
     }

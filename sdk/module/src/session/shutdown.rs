@@ -37,13 +37,14 @@ impl Session {
         self.shutdown(ShutdownCause::HostGone, None);
     }
 
-    /// Begins the shutdown, and returns at once. Queued requests are answered with `UNAVAILABLE`. A task then
+    /// Begins the shutdown, and returns at once. Queued requests are answered with `UNAVAILABLE`, retryable. A task then
     ///
     /// 1. waits for the requests that run, `init` among them, for half of `grace` at most, and answers the rest with `UNAVAILABLE`;
     /// 2. calls `Handler::shutdown` with the other half as its limit, unless `init` has not succeeded;
     /// 3. replies to the host if it has sent `shutdown`, and ends the session.
     ///
-    /// `grace` is 5 seconds if it is `None`. If a shutdown runs already, this only answers a `shutdown` frame, with `UNAVAILABLE`.
+    /// `grace` is 5 seconds if it is `None`. If a shutdown runs already, this only answers a `shutdown` frame, with `UNAVAILABLE`. In each
+    /// call, the function of [`before_shutdown`](Self::before_shutdown) is called first.
     pub(crate) fn shutdown(self: &Arc<Self>, cause: ShutdownCause, grace: Option<Duration>) {
         if let Some(act) = self.before_shutdown.get() {
             act(cause);
@@ -83,7 +84,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Its own; `INTERNAL` if it panics; `DEADLINE_EXCEEDED` if it has not returned after `grace`, when its future is dropped.
+    /// Its own; `INTERNAL` if it panics, or no thread can run it; `DEADLINE_EXCEEDED` if it has not returned after `grace`, when its future
+    /// is dropped.
     async fn close(&self, service: Arc<dyn Serve>, grace: Duration) -> Result<()> {
         let (sender, closed) = oneshot::channel();
         let work = self.log_scope().enclose(async move { caught("`shutdown`", || service.shutdown()).await });

@@ -23,7 +23,7 @@ use crate::runtime::Runtime;
 use crate::service::Service;
 use crate::transport::task_executor::connect;
 
-/// A host in memory, for one module: set it up, then start the module. Not the host of `ixt-host`, which starts processes.
+/// A host in memory, for one module: set it up, then start the module, once. Not the host of `ixt-host`, which starts processes.
 #[derive(Default)]
 pub struct Host {
     stubs: HashMap<&'static str, Stub>,
@@ -37,15 +37,16 @@ impl std::fmt::Debug for Host {
 }
 
 impl Host {
-    /// A host without other modules, and with an empty key-value store.
+    /// A host without stubs, and with an empty key-value store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Replaces a service that the module requires: each call of the module runs `answer` as a task, which is dropped when the module
-    /// cancels the call. Calls of a service without a stub fail with `NOT_FOUND`. If a stub panics, the module's call fails with
-    /// `INTERNAL`, and the next reply that the test waits for panics. A second stub for a service replaces the first.
+    /// cancels the call. Calls run at the same time. If the payload is not of the type `Req`, the call fails with `INVALID_INPUT`, and
+    /// `answer` is not called. Calls of a service without a stub fail with `NOT_FOUND`. If a stub panics, the module's call fails with
+    /// `INTERNAL`, and the test panics when it gets the next reply of the module. A second stub for a service replaces the first.
     #[must_use]
     pub fn stub<Req, Res, F>(
         mut self,
@@ -66,7 +67,8 @@ impl Host {
         self
     }
 
-    /// Writes a value into the module's key-value store. It does not expire.
+    /// Writes a value into the module's key-value store. It does not expire. Replaces the value that the key has. The limits of a real host
+    /// are not checked.
     #[must_use]
     pub fn with_kv(mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         self.store.set(key.into(), value.into(), None);
@@ -74,22 +76,32 @@ impl Host {
     }
 
     /// Starts the module as a task of the current tokio runtime, and waits for `Handler::init`. The configuration is taken as it is,
-    /// without a check. There is no timeout. This host never drains: `Runtime::stopping` returns when the shutdown begins.
+    /// without a check. There is no timeout. The module has the limits and the middleware of the launcher, and the id
+    /// `test:0.0.0/instance-001`. This host never drains: `Runtime::stopping` returns when the shutdown begins.
     ///
     /// # Errors
     ///
-    /// Those of `Handler::init`.
+    /// Those of `Handler::init`; `INTERNAL` if it panics. The module ends then.
+    ///
+    /// # Panics
+    ///
+    /// If it is polled outside of a tokio runtime, or if a stub has panicked.
     pub async fn start<M: crate::module::Module>(self, module: Launcher<M>, config: M::Config) -> Result<Module> {
         let Launcher { starter, limits } = module;
         let config = Mutex::new(Some(config));
         self.start_any(Box::new(Preset { starter, config }), limits, &Value::Object(Map::new())).await
     }
 
-    /// Starts the module with the configuration as JSON, which is read and checked like that of a real host.
+    /// Starts the module with the configuration as JSON, which is read and checked like that of a real host. Otherwise it does the same as
+    /// [`start`](Self::start).
     ///
     /// # Errors
     ///
-    /// Those of `Handler::init`; `INVALID_INPUT` if the configuration is wrong.
+    /// Those of [`start`](Self::start); `INVALID_INPUT` if the configuration is wrong: then `Handler::init` is not called.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
     pub async fn start_json<M: crate::module::Module>(self, module: Launcher<M>, config: &Value) -> Result<Module> {
         let Launcher { starter, limits } = module;
         self.start_any(Box::new(starter), limits, config).await

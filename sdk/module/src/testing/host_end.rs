@@ -1,5 +1,5 @@
-//! The host's end of the connection to a module under test: it sends requests, answers the module's own calls, and records its frames. It
-//! panics if the module breaks the protocol.
+//! The host's end of the connection to a module under test: it sends requests, answers the module's own calls, and records its frames. Its
+//! task panics if the module breaks the protocol; then every request without a reply ends with `UNAVAILABLE`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -144,6 +144,7 @@ impl HostEnd {
         reply.unwrap_or_else(|_| Err(Error::unavailable("the module has ended")))
     }
 
+    /// Locks the conversation. The guard must not be held while waiting, nor when a method is called that locks it again.
     pub(super) fn conversation(&self) -> MutexGuard<'_, Conversation> {
         self.conversation.lock().unwrap_or_else(PoisonError::into_inner)
     }

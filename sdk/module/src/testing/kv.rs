@@ -58,7 +58,7 @@ impl Store {
         self.entries.get(key).map(|entry| entry.value.clone())
     }
 
-    /// Writes a value, and returns its revision. Without a ttl it does not expire.
+    /// Writes a value, and returns its revision. Without a ttl it does not expire, whatever the value before did.
     pub(super) fn set(&mut self, key: String, value: Vec<u8>, ttl: Option<Duration>) -> u64 {
         let revision = self.changed(&key, Some(&value));
         // An expiry beyond the clock's range counts as none.
@@ -101,8 +101,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `ABORTED` if the key has another revision than the expected one; `UNIMPLEMENTED` for an unknown method; `INTERNAL` for parameters
-    /// of a wrong shape.
+    /// `ABORTED` if the key has another revision than the expected one; `UNIMPLEMENTED` for an unknown method; `INTERNAL` for parameters of
+    /// a wrong shape. Nothing is written then.
     pub(super) fn request(&mut self, method: &str, params: &str) -> Result<Value> {
         let Params { key, value, ttl_ms, expected_revision, prefix, after, watch } = serde_json::from_str(params)?;
         self.expire();

@@ -1,9 +1,8 @@
-//! The test harness: runs a module without a process and without a socket, but through the same code that serves a real host. A [`Host`]
-//! in memory starts the module's `Handler`, calls it with the types of the manifest, stands in for the services that the module
-//! requires, keeps its key-value store, and records what it logs and publishes. Time is tokio's: in [`run`] it is paused, so that a
-//! test of deadlines takes no time. All `async` handlers run in one task: one that blocks its thread blocks the module. Methods of
-//! `blocking` services have threads of their own. `IXT_MAX_CONCURRENCY` is not
-//! read.
+//! The test harness: runs a module without a process and without a socket, but through the same code that serves a real host. A [`Host`] in
+//! memory starts the module's `Handler`, calls it with the types of the manifest, stands in for the services that the module requires,
+//! keeps its key-value store, and records what it logs and publishes. Time is tokio's: in [`run`] it is paused, so that a test of deadlines
+//! takes no time. All `async` handlers run in one task: one that blocks its thread blocks the module. Methods of `blocking` services run on
+//! threads of tokio's blocking pool. `IXT_MAX_CONCURRENCY` is not read.
 //!
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/documentation/greeter.rs"));
@@ -52,7 +51,9 @@ pub use serve::serve;
 use crate::error::Result;
 
 /// Runs a test to its end on a new tokio runtime with one thread and a paused clock: whenever all tasks wait, the clock jumps to the next
-/// timer. While a thread of `ixt_sdk::blocking` works, it does not jump.
+/// timer. There is no timeout: a test that waits for what never comes hangs. While a thread of `ixt_sdk::blocking` works, it does not jump.
+/// When the test has ended, the tasks that are left are dropped, without `Handler::shutdown`, and threads of `ixt_sdk::blocking` that still
+/// work are waited for.
 ///
 /// # Panics
 ///

@@ -19,6 +19,10 @@ use crate::session::End;
 
 /// A module that runs under test; made by [`Host::start`](super::Host::start). Dropping this closes the connection, so that the module
 /// shuts down, but does not wait for that.
+///
+/// The module and the host are tasks of the test's runtime. With one thread, as in [`run`](super::run), they go on only while the test
+/// waits. The host records frames in the order in which the module sends them: when a reply has come, all that the module has sent before
+/// it is recorded.
 pub struct Module {
     host: Arc<HostEnd>,
 }
@@ -35,6 +39,7 @@ impl Module {
     }
 
     /// Calls a service of the module. The call is sent when the future is first polled, and cancelled if it is dropped before the reply.
+    /// Its priority, deadline, trace and caller are set on the [`TestCall`].
     pub fn call<Req: IntoPayload, Res: DeserializeOwned>(
         &self,
         service: Service<Req, Res>,
@@ -43,18 +48,20 @@ impl Module {
         TestCall::new(&self.host, service.topic(), request.to_payload(), false)
     }
 
-    /// Sends the module an event. Awaited, it returns when the handler has ended, with an empty object, or with the handler's error.
+    /// Sends the module an event. Awaited, it returns when the handler has ended, with an empty object, or with the handler's error. An
+    /// event to which the module does not subscribe is the error `UNKNOWN_TOPIC`.
     pub fn event<P: IntoPayload>(&self, event: Event<P>, payload: &P) -> TestCall<'_, Value> {
         TestCall::new(&self.host, event.topic(), payload.to_payload(), true)
     }
 
-    /// Calls any topic with any bytes; see [`call`](Self::call). For the wrong requests that [`call`](Self::call) can't send.
+    /// Calls any topic with any bytes, and returns the reply as JSON; see [`call`](Self::call). A topic that the module does not provide is
+    /// the error `UNKNOWN_TOPIC`. For the wrong requests that [`call`](Self::call) can't send.
     pub fn call_raw(&self, topic: &str, payload: impl Into<Vec<u8>>) -> TestCall<'_, Value> {
         TestCall::new(&self.host, topic, Ok(payload.into()), false)
     }
 
-    /// Runs the module's health check, and waits for its report. An error of `Handler::health_check` is a report as well, which is not
-    /// healthy.
+    /// Runs the module's health check, and waits for its report. Panics if a stub has panicked since the last reply. An error or a panic of
+    /// `Handler::health_check` is a report as well, which is not healthy. There is no timeout.
     ///
     /// # Errors
     ///
@@ -65,7 +72,8 @@ impl Module {
         read_json(reply.to_json().as_bytes()).map_err(Error::internal)
     }
 
-    /// What the module has reported with [`Runtime::starting`](crate::Runtime::starting), in order.
+    /// What the module has reported with [`Runtime::starting`](crate::Runtime::starting), in order. Empty if it has reported nothing. Calls
+    /// after `Handler::init` has ended are not in it.
     #[must_use]
     pub fn starting(&self) -> Vec<Starting> {
         self.host.conversation().starting.clone()
@@ -78,7 +86,7 @@ impl Module {
         !self.host.conversation().is_unready
     }
 
-    /// Shuts the module down with a grace period of five seconds, and waits for its end.
+    /// Shuts the module down with a grace period of five seconds, and waits for its end: see [`shutdown_within`](Self::shutdown_within).
     ///
     /// # Errors
     ///
@@ -87,12 +95,14 @@ impl Module {
         self.shutdown_within(Duration::from_secs(5)).await
     }
 
-    /// Shuts the module down with this grace period, and waits for its end: half of the period for the requests that run, the other half
-    /// for `Handler::shutdown`.
+    /// Shuts the module down with this grace period, and waits for its end: at most half of the period for the requests that run, and at
+    /// most the other half for `Handler::shutdown`. The period is rounded down to milliseconds. Panics if a stub has panicked since the
+    /// last reply.
     ///
     /// # Errors
     ///
-    /// Those of `Handler::shutdown`; `DEADLINE_EXCEEDED` if it takes longer; `UNAVAILABLE` if the module shuts down already or has ended.
+    /// Those of `Handler::shutdown`; `INTERNAL` if it panics; `DEADLINE_EXCEEDED` if it takes longer; `UNAVAILABLE` if the module shuts
+    /// down already or has ended.
     pub async fn shutdown_within(&self, grace: Duration) -> Result<()> {
         let (_, reply) =
             self.host.send(HostFrame::Shutdown(Shutdown { grace_ms: u64::try_from(grace.as_millis()).ok() }));
@@ -103,25 +113,29 @@ impl Module {
         }
     }
 
-    /// Closes the connection, as when the host dies, and waits for the module's end. Does not say whether `Handler::shutdown` has failed.
+    /// Closes the connection, as when the host dies, and waits for the module's end; the grace period is five seconds. Does not say whether
+    /// `Handler::shutdown` has failed. A second call only waits. Calls afterwards fail with `UNAVAILABLE`.
     pub async fn hang_up(&self) {
         self.host.hang_up();
         self.host.ended().await;
     }
 
-    /// All log lines of the module so far, in order. Lines of threads and tasks that it has spawned are not among them: they go to stderr.
+    /// All log lines of the module so far, in order. Lines that it writes within `ixt_sdk::blocking` are among them; those of other threads
+    /// and of tasks that it has spawned are not: they go to stderr.
     #[must_use]
     pub fn logs(&self) -> Vec<Log> {
         self.host.conversation().logs.clone()
     }
 
-    /// All calls of other modules so far, in order, also those without a stub. Events are in [`published`](Self::published).
+    /// All calls that the module has made of other modules so far, in order, also those without a stub. Events are in
+    /// [`published`](Self::published); calls of the key-value store are not recorded.
     #[must_use]
     pub fn sent(&self) -> Vec<Sent> {
         self.host.conversation().sent.clone()
     }
 
-    /// All events of this topic that the module has published so far, in order. Empty if there are none.
+    /// All events of this topic that the module has published so far, in order; equal ones are there twice. Empty if there are none. Each
+    /// call returns them again.
     ///
     /// # Errors
     ///
@@ -138,7 +152,8 @@ impl Module {
         self.host.with_store(|store| store.get(key))
     }
 
-    /// Writes a value into the module's key-value store, as another process of the module would: its watches get the change.
+    /// Writes a value into the module's key-value store, as another process of the module would: its watches get the change. The value does
+    /// not expire.
     pub fn set_kv(&self, key: impl Into<String>, value: impl Into<Vec<u8>>) {
         self.host.with_store(|store| store.set(key.into(), value.into(), None));
     }
@@ -156,13 +171,13 @@ impl Drop for Module {
 }
 
 /// A call of the module under test, or an event for it. It is sent when it is first polled, and cancelled if it is dropped before the
-/// reply. It returns the reply, or
+/// reply. The test host has no timeout. It returns the reply, or
 ///
 /// - the error of the module, such as `INVALID_INPUT`, or `DEADLINE_EXCEEDED` at its [`ttl`](Self::ttl);
 /// - `INTERNAL` if the reply is not of the declared type, or the request can't be JSON;
 /// - `UNAVAILABLE` if the module shuts down or has ended.
 ///
-/// It panics if a stub has panicked meanwhile.
+/// It panics if a stub has panicked since the last reply.
 #[must_use = "nothing is sent before it is awaited"]
 pub struct TestCall<'a, Res> {
     host: &'a Arc<HostEnd>,
@@ -199,32 +214,32 @@ impl<'a, Res> TestCall<'a, Res> {
         }
     }
 
-    /// Sets the priority. The default is normal.
+    /// Sets the priority, which decides which queued request begins next. The default is normal.
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
         self
     }
 
-    /// Sets the time from the sending to the deadline, rounded down to milliseconds. The default is no deadline: the call waits as long as
-    /// the handler takes.
+    /// Sets the time from the sending to the deadline, rounded down to milliseconds. With 0 the handler is not called. The default is no
+    /// deadline: the call waits as long as the handler takes.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Sets the trace id. The default is `test`.
+    /// Sets the trace id; it may be empty. The default is `test`.
     pub fn trace_id(mut self, trace_id: impl Into<String>) -> Self {
         self.trace_id = trace_id.into();
         self
     }
 
-    /// Sets the calling module, as `name:version`. The default is `test:0.0.0`.
+    /// Sets the calling module, as `name:version`; the form is not checked. The default is `test:0.0.0`.
     pub fn source_module(mut self, source_module: impl Into<String>) -> Self {
         self.source_module = source_module.into();
         self
     }
 
-    /// Sets the `traceparent`, in the form of W3C Trace Context. The default is none.
+    /// Sets the `traceparent`, in the form of W3C Trace Context, which is not checked. The default is none.
     pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
         self.traceparent = traceparent.into();
         self

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 pub struct Log {
     /// The level.
     pub level: LogLevel,
-    /// The text for people.
+    /// The text for people. It may have several lines.
     pub message: String,
     /// The fields for programs; empty if there are none.
     pub fields: Map<String, Value>,
@@ -25,13 +25,13 @@ pub struct Log {
 pub struct Sent {
     /// The topic that was called.
     pub topic: String,
-    /// The payload.
+    /// The payload: JSON, unless the module sends bytes.
     pub payload: Vec<u8>,
-    /// The priority: the call's own, or else that of the request that it was made for, or else low.
+    /// The priority: the call's own, or else that of the request that it was made for, if that has no reply yet, or else low.
     pub priority: Priority,
     /// The milliseconds from the call to its deadline, which may be that of the request that it was made for; `None` if it has none.
     pub ttl_ms: Option<u64>,
-    /// The trace id; empty outside of requests.
+    /// The trace id of the request that the call was made for; empty outside of requests.
     pub trace_id: String,
 }
 
@@ -39,8 +39,8 @@ pub struct Sent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Starting {
-    /// What the module was doing.
+    /// What the module was doing, for people. Empty if the frame was too large with it.
     pub message: String,
-    /// The time that it has asked for, an hour at most.
+    /// The time that it has asked for, in whole milliseconds, an hour at most.
     pub extend: Duration,
 }

@@ -20,8 +20,8 @@ use crate::thread_id::current_thread_id;
 use crate::transport::connection::BATCH_FRAMES;
 
 /// A module without a host: the caller writes and reads the bytes of `PROTOCOL.md` itself. Its clock stands still except in
-/// [`wait`](Self::wait) and [`hang_up`](Self::hang_up). A handler that blocks its thread blocks the caller. Must not be used within a tokio
-/// runtime.
+/// [`wait`](Self::wait) and [`hang_up`](Self::hang_up). An `async` handler that blocks its thread blocks the caller. Not for use within a
+/// tokio runtime: [`wait`](Self::wait), [`hang_up`](Self::hang_up) and dropping it panic there.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/documentation/greeter.rs"));
@@ -138,8 +138,8 @@ impl Pipe {
     }
 
     /// Passes bytes of the host to the module, and runs its steps until none is ready. Returns the bytes that the module has written; empty
-    /// if none. `bytes` may hold several frames, or a part of one. Timers, tasks of tokio and the shutdown go on only in
-    /// [`wait`](Self::wait).
+    /// if none. `bytes` may hold several frames, or a part of one, or nothing. Timers, tasks of tokio and the shutdown go on only in
+    /// [`wait`](Self::wait) and [`hang_up`](Self::hang_up).
     pub fn exchange(&mut self, mut bytes: &[u8]) -> Vec<u8> {
         self.gather_writes();
         let Self { session, decoder, steps, runtime, .. } = self;
@@ -160,8 +160,8 @@ impl Pipe {
         self.take_output()
     }
 
-    /// Advances the clock by this time, without waiting, and runs the module's steps, timers, deadlines and tasks of that time. Returns the
-    /// bytes that the module has written; empty if none.
+    /// Advances the clock by this time, and runs the module's steps, timers, deadlines and tasks of that time. It waits only for threads of
+    /// `ixt_sdk::blocking`, while which the clock stands still. Returns the bytes that the module has written; empty if none.
     pub fn wait(&mut self, time: Duration) -> Vec<u8> {
         self.gather_writes();
         self.runtime.block_on(async {

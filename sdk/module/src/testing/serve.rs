@@ -12,8 +12,9 @@ use crate::transport::task_executor::{Wire, connect};
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Runs a module in this process; its host is at the other end of `stream`, for example of [`tokio::io::duplex`]. Returns when the module
-/// has shut down, because the host has asked for it or the stream has ended. All handlers run in this future: one that blocks its thread
-/// blocks the module. `IXT_MAX_CONCURRENCY` is not read.
+/// has shut down, because the host has asked for it or the stream has ended, or when `init` has failed. All `async` handlers run in this
+/// future: one that blocks its thread blocks the module. Methods of `blocking` services run on threads of tokio's blocking pool.
+/// `IXT_MAX_CONCURRENCY` is not read.
 ///
 /// Dropping the future stops the module without `Handler::shutdown`: nothing more is read, and no handler is polled again. Tasks that the
 /// author has spawned and threads of [`blocking`](fn@crate::blocking) go on, and the future of a waiting handler may be dropped later or
@@ -41,8 +42,12 @@ const CHUNK_BYTES: usize = 64 * 1024;
 ///
 /// # Errors
 ///
-/// `INTERNAL` if `init` was refused or has failed (the reply to `init` says why), or if `Handler::shutdown` has failed (the module's log
-/// says why, and the reply to `shutdown`).
+/// `INTERNAL` if the first `init` was refused or has failed (the reply to it says why), or if `Handler::shutdown` has failed (the module's
+/// log says why, and the reply to `shutdown`).
+///
+/// # Panics
+///
+/// If it is polled outside of a tokio runtime, or in one without a timer.
 pub async fn serve<M: crate::module::Module>(
     module: Launcher<M>,
     stream: impl AsyncRead + AsyncWrite + Send,

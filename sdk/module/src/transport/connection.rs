@@ -1,6 +1,6 @@
 //! The threads of a process that is connected to its host. The reader reads frames and runs their handlers. The watchdog replaces the
-//! reader while it is stuck in a handler, and ends requests and calls at their deadlines. How often the watchdog
-//! checks, and when it replaces the reader, is in `reader_lease`.
+//! reader while it is stuck in a handler, and ends requests and calls at their deadlines. How often it checks, and when it replaces the
+//! reader, is in `reader_lease`.
 
 use std::io;
 use std::net::Shutdown;
@@ -53,11 +53,12 @@ struct Input {
 }
 
 impl Connection {
-    /// Starts the reader and the watchdog, and returns. They end after [`end`](Self::end), the reader also at the end of the input.
+    /// Starts the reader and the watchdog, and returns. They end after [`end`](Self::end); the reader also at the end of the input, and
+    /// when another thread has replaced it.
     ///
     /// # Errors
     ///
-    /// If the system has no thread for one of them.
+    /// If the system has no thread for one of them. If only the watchdog could not be started, the reader goes on.
     pub(crate) fn start(
         session: Arc<Session>,
         executor: Arc<ThreadExecutor>,

@@ -26,6 +26,7 @@ pub(crate) struct PlainExecutor {
 }
 
 impl PlainExecutor {
+    /// An executor without a session. Until [`start`](Self::start) is called, [`wake_at`](Clock::wake_at) does nothing.
     pub(crate) fn new(tokio: Handle) -> Self {
         Self { tokio, session: OnceLock::new() }
     }

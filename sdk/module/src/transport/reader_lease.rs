@@ -28,7 +28,7 @@ use tokio::time::Instant;
 /// thread has no processor doesn't count, since a new thread would have none either. Together with the checks and the start of a
 /// thread this stays below the 10 ms that RUNTIME.md promises.
 pub(super) const STUCK_AFTER: Duration = Duration::from_millis(2);
-/// The time between two checks of the watchdog while steps are run.
+/// The time between two checks of the watchdog while steps are run, and for [`MAX_IDLE_CHECKS`] checks after that.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 /// After more than this many checks in a row at which no step ran, the watchdog sleeps until it is notified, or until the next deadline.
 const MAX_IDLE_CHECKS: u32 = 200;
@@ -67,7 +67,7 @@ pub(super) struct ReaderLease<S, T = ThreadId> {
 /// A step that may be stuck.
 #[derive(Debug)]
 struct Suspect {
-    /// When the step began. No two steps have the same.
+    /// When the step began, which tells it from others.
     since: Instant,
     /// When the second check found it, and the thread's time without a processor by then. `None` before that check.
     seen_again: Option<(Instant, Duration)>,
@@ -99,6 +99,7 @@ pub(super) enum Check {
 }
 
 impl<S, T: Copy + Eq> ReaderLease<S, T> {
+    /// A lease that no thread has. Until [`begin`](Self::begin), each step that is scheduled is returned to its caller.
     pub(super) fn new() -> Self {
         Self {
             holder: None,
@@ -211,7 +212,8 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
     }
 
     /// Gives the lease to this thread, and returns the steps that were ready for the old holder: the caller has to run them on other
-    /// threads, since they may block too. `None`, and the lease stays, if the holder is no longer stuck.
+    /// threads, since they may block too. Urgent steps are not among them: this thread runs them. `None`, and the lease stays, if the
+    /// holder is no longer stuck.
     pub(super) fn take_over(&mut self, thread: T) -> Option<VecDeque<S>> {
         self.taking_over = false;
         let is_stuck = self.suspect.as_ref().is_some_and(|suspect| self.running_since == Some(suspect.since));
@@ -237,7 +239,7 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
     }
 
     /// Ends the reading: no thread has the lease, and each step that is scheduled later is returned to its caller. Returns the steps that
-    /// were ready: the caller has to run them on other threads.
+    /// were ready, the urgent ones first: the caller has to run them on other threads.
     pub(super) fn retire(&mut self) -> VecDeque<S> {
         self.holder = None;
         self.running_since = None;

@@ -1,6 +1,7 @@
 //! The executor of a process: the reader lease behind a lock. The reader, the watchdog and every thread that wakes a task use it. The
 //! reader runs the steps that it has scheduled itself. Steps that other threads schedule run on tokio's blocking pool, and so do first
-//! steps of a topic that has blocked the reader within the last 30 seconds, and steps that were ready when the reader got stuck.
+//! steps of a topic that has blocked the reader within the last 30 seconds, and steps that were ready when the reader got stuck, except for
+//! urgent ones.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -68,8 +69,8 @@ impl ThreadExecutor {
         }
     }
 
-    /// Makes this thread the reader, and hands the steps that were ready to tokio's blocking pool. Returns false if the old reader is not
-    /// stuck any more: this thread then has to end.
+    /// Makes this thread the reader, and hands the steps that were ready to tokio's blocking pool; it runs urgent ones itself. Returns
+    /// false if the old reader is not stuck any more: this thread then has to end.
     pub(super) fn take_over(&self) -> bool {
         let ready = self.lock().take_over(current_thread_id());
         if ready.is_some() {
@@ -85,7 +86,7 @@ impl ThreadExecutor {
         self.lock().take_over_later();
     }
 
-    /// Ends the reading: the host has closed the connection.
+    /// Ends the reading: the host has closed the connection. Steps that were ready run on tokio's blocking pool, and so do all later ones.
     pub(super) fn retire(&self) {
         let ready = self.lock().retire();
         self.run_all_elsewhere(ready);

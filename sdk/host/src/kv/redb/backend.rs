@@ -24,8 +24,8 @@ pub(super) struct Fenced {
 pub(super) struct Fence(Arc<AtomicBool>);
 
 impl Fence {
-    /// From now on lets every read and write of the database fail. An operation that runs on another thread may still
-    /// complete.
+    /// From now on lets every operation of the database fail, also in clones of this fence. An operation that runs on
+    /// another thread may still complete.
     pub(super) fn shut(&self) {
         self.0.store(true, Ordering::SeqCst);
     }

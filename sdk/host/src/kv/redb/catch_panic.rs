@@ -23,8 +23,8 @@ pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// Installs a panic hook that prints nothing for panics that a [`RedbStore`](super::RedbStore) catches, since its callers
-/// get an error for them. Other panics go to the hook that was installed before. Call it once, at the start of a program.
+/// Installs a panic hook that prints nothing for panics that a [`RedbStore`](super::RedbStore) catches, since its callers get an error for
+/// them. Other panics go to the hook that was installed before. Call it once, at the start of a program. A second call does no harm.
 pub fn quiet_panics() {
     let before = take_hook();
     set_hook(Box::new(move |panic| {

@@ -15,8 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The time of the next compaction. The writer asks and tells it; it does nothing by itself.
 pub(super) struct CompactionSchedule {
-    /// The ratio of the file's size to the stored bytes that the last compaction has reached, rounded up; at least 1.
-    /// The file is expected not to get smaller than that.
+    /// The ratio of the file's size beyond 8 MiB to the stored bytes that the last compaction has reached, rounded up;
+    /// at least 1, and 1 before the first. The file is expected not to get smaller than that.
     reached: u64,
     /// `None` if there is not enough to gain.
     waiting: Option<Waiting>,
@@ -38,7 +38,8 @@ impl Default for CompactionSchedule {
 
 impl CompactionSchedule {
     /// To be called after each write, with the size of the file and the bytes that are stored in it. There is enough to
-    /// gain if the file has more than 8 MiB and twice the size that the last compaction would reach.
+    /// gain if the file is larger than 8 MiB plus twice the stored bytes times the ratio that the last compaction has
+    /// reached.
     pub(super) fn wrote(&mut self, now: Instant, file: u64, stored: u64) {
         let enough = SMALL_BYTES.saturating_add(stored.saturating_mul(2 * self.reached));
         self.waiting = (file > enough).then(|| {

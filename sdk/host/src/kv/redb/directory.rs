@@ -1,4 +1,5 @@
-//! The data directory: checks that it belongs to this user alone and has a known format, and locks it for one host.
+//! The data directory: checks that no other user can change it and that it has a known format, and locks the store's
+//! file for one host.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};

@@ -28,7 +28,7 @@ pub(super) struct StoreFile {
 pub(super) struct OpenDatabase {
     /// `None` if it could not be opened again.
     pub(super) database: Option<Database>,
-    /// Incremented each time the database is opened again.
+    /// Incremented each time the database is opened again with success.
     pub(super) generation: u64,
     fence: Fence,
 }

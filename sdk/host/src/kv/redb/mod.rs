@@ -72,8 +72,9 @@ const WAITING_READS: usize = 4096;
 
 /// A [`KvStore`] in a file, or in memory.
 ///
-/// Dropping it writes what was accepted, ends the watches and closes the file, and blocks until that is done.
-/// [`close`](KvStore::close) does nothing.
+/// Dropping it writes what was accepted, ends the watches and closes the file, and blocks until that is done. Writes
+/// and reads whose turn has not come, because too many wait, fail with [`KvError::Closed`]; a backup that still reads
+/// entries ends without a file. [`close`](KvStore::close) does nothing.
 ///
 /// When the disk is full, writes fail with [`KvError::Storage`]; reads go on, and writes succeed again when there is
 /// room. After such a failure, and after a crash, the file is opened again, which may read all of it once.
@@ -97,8 +98,9 @@ pub struct RedbStore {
 
 impl RedbStore {
     /// Opens the store in a data directory. Creates the directory and the store if they do not exist, for this user
-    /// alone (modes 700 and 600), and locks the store until it is dropped. Each namespace has the quota [`FILE_QUOTA`].
-    /// Blocks on the disk: call it before tasks begin, or where blocking is allowed.
+    /// alone (modes 700 and 600), and locks the store until it is dropped: until then a second call fails, in this
+    /// process too. Each namespace has the quota [`FILE_QUOTA`]. Blocks on the disk: call it before tasks begin, or
+    /// where blocking is allowed.
     ///
     /// # Errors
     ///
@@ -140,20 +142,20 @@ impl RedbStore {
     ///
     /// # Errors
     ///
-    /// If the store can't be read for another reason than damage. The most frequent one is that a host uses the
-    /// directory.
+    /// If the store can't be read for another reason than damage, which is in [`Inspection::damage`]. The most frequent
+    /// one is that a host uses the directory.
     pub fn check(directory: impl AsRef<Path>) -> Result<Inspection, OpenError> {
         offline::check(directory.as_ref())
     }
 
     /// Copies everything that can be read in a damaged store to a new file, which replaces the damaged one, and keeps
-    /// the damaged file beside it as `kv.redb.damaged-1`, or with the next free number. A store without damage is left
-    /// as it is. Blocks on the disk.
+    /// the damaged file beside it as `kv.redb.damaged-1`, or with the next free number. Keys keep their revisions and
+    /// expiries. Quotas are not checked. A store without damage is left as it is. Blocks on the disk.
     ///
     /// # Errors
     ///
-    /// If a host uses the directory, or the new file can't be written. The damaged file is then still the store's,
-    /// unless only the last step, syncing the directory, has failed.
+    /// If a host uses the directory, there is no store in it, or the new file can't be written. The damaged file is
+    /// then still the store's, unless only the last step, syncing the directory, has failed.
     pub fn repair(directory: impl AsRef<Path>) -> Result<Repair, OpenError> {
         offline::repair(directory.as_ref())
     }
@@ -211,7 +213,8 @@ impl RedbStore {
         })
     }
 
-    /// Sends a write to the writer, and waits for the revision; 0 if there was nothing to remove.
+    /// Sends a write to the writer, and waits for the revision; 0 if there was nothing to remove. [`KvError::Closed`] if the store is
+    /// dropped before the write was sent.
     fn write(&self, namespace: &str, key: &str, kind: WriteKind) -> KvFuture<u64> {
         let (namespace, key) = (namespace.to_owned(), key.to_owned());
         let (writes, commands) = (Arc::clone(&self.writes), self.commands.clone());

@@ -22,10 +22,10 @@ use super::usage::Usage;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// How many readable keys each namespace has. A namespace without any is left out.
+    /// How many readable keys each namespace has, expired ones that were not removed yet included. A namespace without any is left out.
     pub keys: BTreeMap<String, u64>,
-    /// A sentence for each damage that was found, 100 at most, and one with the number of further ones. Empty if nothing is
-    /// damaged.
+    /// A sentence for each damage that was found, without a full stop, none twice: 100 at most, and then one with the number of further
+    /// ones. Empty if nothing is damaged.
     pub damage: Vec<String>,
 }
 
@@ -33,11 +33,12 @@ pub struct Inspection {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Repair {
-    /// How many keys each namespace has in the store's file now. A namespace without any is left out.
+    /// How many keys each namespace has in the store's file now, expired ones that were not removed yet included. A namespace without any
+    /// is left out.
     pub keys: BTreeMap<String, u64>,
     /// As in [`Inspection::damage`]. Empty if nothing was damaged; then nothing was changed.
     pub damage: Vec<String>,
-    /// The path of the damaged file now. `None` if nothing was damaged.
+    /// The path of the damaged file now, in the same directory. `None` if nothing was damaged.
     pub aside: Option<PathBuf>,
 }
 

@@ -12,7 +12,7 @@ use super::file::RedbFailure;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Another host uses this data directory.
+    /// Another host uses this data directory, or this process does, or a check or a repair runs.
     InUse {
         /// The directory.
         directory: PathBuf,
@@ -31,7 +31,7 @@ pub enum OpenError {
         /// The id of its owner, if that is another user; `None` if the directory is this user's, and others may write
         /// to it.
         owner: Option<u32>,
-        /// The directory's permission bits.
+        /// The directory's permission bits, without the bits of the type.
         mode: u32,
     },
     /// The data directory was written by a newer program.
@@ -48,7 +48,8 @@ pub enum OpenError {
         /// The path.
         path: PathBuf,
     },
-    /// There is no store in the directory. Only for check and repair; opening creates one.
+    /// There is no store in the directory. Only from [`check`](super::RedbStore::check) and
+    /// [`repair`](super::RedbStore::repair); opening creates one.
     NoStore {
         /// The directory.
         directory: PathBuf,

@@ -84,7 +84,8 @@ impl Reader {
         }
     }
 
-    /// Answers the reads. Those that fail because of the disk are tried once more, after the database was opened again.
+    /// Answers the reads. Those that fail because of the disk, or all if no snapshot can be made, are tried once more,
+    /// after the database was opened again.
     fn read(&self, batch: Vec<Box<dyn PendingRead>>) {
         let (generation, unread, _) = self.read_from_current(batch);
         if unread.is_empty() {
@@ -104,7 +105,7 @@ impl Reader {
     }
 
     /// Answers the reads from the open database. Returns its generation, the reads that can be tried again after it was
-    /// opened again, and the reason of their failure; `None` if the database is not open.
+    /// opened again, and the reason of their failure; `None` if there are none, or the database is not open.
     fn read_from_current(
         &self,
         batch: Vec<Box<dyn PendingRead>>,

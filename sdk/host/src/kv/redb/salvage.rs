@@ -17,8 +17,8 @@ type At = (String, String);
 
 /// How many sentences about damage are listed. Of more, only the number is.
 const MAX_LISTED: usize = 100;
-/// The largest number of damaged values in a row that are skipped, and of gaps that are crossed. After that the rest is not
-/// read.
+/// The largest number of damaged values in a row that are skipped: more are a gap. Also the largest number of gaps that are crossed: after
+/// that the rest is not read.
 const PATIENCE: usize = 10_000;
 
 /// The damage that was found.
@@ -31,7 +31,7 @@ pub(super) struct Damage {
 }
 
 impl Damage {
-    /// Adds a sentence, unless it is listed already. If [`MAX_LISTED`] are, it is only counted.
+    /// Adds a sentence, unless it is listed already. If [`MAX_LISTED`] are listed, it is only counted, even if it is one of them.
     pub(super) fn add(&mut self, what: String) {
         if self.listed.len() >= MAX_LISTED {
             self.more += 1;

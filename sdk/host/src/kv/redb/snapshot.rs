@@ -20,6 +20,7 @@ pub(super) struct Stored {
 
 /// A read transaction. While it exists, redb keeps what it reads, and the file can't be compacted.
 pub(super) struct Snapshot {
+    /// The entries of all namespaces, expired ones included.
     pub(super) entries: ReadOnlyTable<EntryKey, EntryValue>,
     parts: ReadOnlyTable<(u64, u32), &'static [u8]>,
 }
@@ -48,7 +49,7 @@ impl Snapshot {
         Ok(Stored { entry: Entry { value, revision: row.revision }, expiry: row.expiry })
     }
 
-    /// Reads a key; `None` if it does not exist or has expired.
+    /// Reads a key; `None` if it does not exist or has expired. An error if its value is damaged.
     pub(super) fn get(&self, namespace: &str, key: &str) -> Result<Option<Stored>, Error> {
         let Some(entry) = self.entries.get((namespace, key))? else { return Ok(None) };
         let row = Row::of(entry.value());
@@ -58,7 +59,7 @@ impl Snapshot {
         self.stored(namespace, key, row).map(Some)
     }
 
-    /// Whether a key exists and has not expired.
+    /// Whether a key exists and has not expired. Does not read its value, which may be damaged.
     pub(super) fn exists(&self, namespace: &str, key: &str) -> Result<bool, Error> {
         let entry = self.entries.get((namespace, key))?;
         Ok(entry.is_some_and(|entry| !is_over(entry.value().1, now())))

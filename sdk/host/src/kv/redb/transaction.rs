@@ -18,7 +18,7 @@ use crate::kv::{Entry, KvError, Quotas, SetOptions};
 /// The length of a part of a value, in bytes: with redb's overhead it fits in a page of 64 KiB, and does not need one of
 /// twice that size.
 const PART_BYTES: usize = 64 * 1024 - 64;
-/// How many expired keys are removed at once at most, so that writes do not wait long for that.
+/// How many expired keys one call of `expire` removes at most, so that writes do not wait long for that.
 const EXPIRED_AT_ONCE: usize = 1000;
 
 /// The tables of a write transaction.
@@ -140,8 +140,8 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(())
     }
 
-    /// Checks that a key and its value, together of `bytes`, fit in the quota. Removes expired keys if they do not. A value
-    /// that takes no more room than the one that it replaces always fits.
+    /// Checks that a key and its value, together of `bytes`, fit in the quota. Removes expired keys of all namespaces if they do not. A
+    /// value that takes no more room than the one that it replaces always fits.
     fn check_quota(
         &mut self,
         namespace: &str,

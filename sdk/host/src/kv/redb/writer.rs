@@ -36,6 +36,7 @@ pub(super) enum WriterCommand {
 pub(super) struct WriteRequest {
     pub(super) namespace: String,
     pub(super) key: String,
+    /// What to do with the key.
     pub(super) kind: WriteKind,
     /// Receives the revision; 0 if there was nothing to remove.
     pub(super) reply: oneshot::Sender<Result<u64, KvError>>,
@@ -65,7 +66,7 @@ pub(super) struct Writer {
     pub(super) stored: u64,
     /// When to compact the file.
     pub(super) compaction: CompactionSchedule,
-    /// When to [settle](StoreFile::settle) the file; `None` if nothing was written since the last time.
+    /// When to [settle](StoreFile::settle) the file; `None` if there was no transaction since the last time.
     pub(super) settle_at: Option<Instant>,
     /// The reason why the database can only be read; `None` if it can be written.
     pub(super) broken: Option<Arc<str>>,
@@ -145,7 +146,8 @@ impl Writer {
         self.file.close();
     }
 
-    /// Waits for the next command. Returns `None` when keys expire, or the file has to be compacted or settled.
+    /// Waits for the next command. Returns `None` when keys expire, or the file has to be compacted or settled; and after [`LONGEST_WAIT`],
+    /// if a key expires later.
     fn wait(&self) -> Option<WriterCommand> {
         let now = Instant::now();
         let expiry = self.next_expiry.map(|at| {
@@ -222,7 +224,7 @@ impl Writer {
         }
     }
 
-    /// Runs the transaction. Returns the reply for each write; the error is that all have failed.
+    /// Runs the transaction. Returns the reply for each write, in their order; the error is why all have failed.
     fn transact(&mut self, writes: &mut [WriteRequest]) -> Result<Vec<Result<u64, KvError>>, Arc<str>> {
         let file = Arc::clone(&self.file);
         let result = file.catch(|| {
