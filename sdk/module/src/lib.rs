@@ -37,7 +37,7 @@
 //!   events take either.
 //! - [`Bytes`]: a value of the manifest's type `bytes`. [`SecretString`] and [`SecretSlice`]: secrets of the configuration.
 //! - [`Payload`] and [`Response`]: the request as bytes, and the free-form response, of a service for which the manifest declares no
-//!   request or no response.
+//!   request or no response. [`Payload`] also is an event without a declared payload.
 //! - [`Health`]: the result of a health check. [`log`], [`log_error`] and [`LogLine`]: lines for the host's log.
 //! - [`blocking`]: runs code that blocks its thread. [`Launcher`]: limits and [`middleware`].
 //!
@@ -48,7 +48,7 @@
 //! - `pattern`: the manifest's key `pattern`. `datetime`: its type `datetime`, which is jiff's `Timestamp` in Rust. Without the feature,
 //!   the code of a manifest that needs it doesn't compile.
 //! - `tracing`: events of the crate tracing become lines of the host's log.
-//! - `testing`: the test harness, which runs a module in memory.
+//! - `testing`: the test harness `ixt_sdk::testing`, which runs a module in memory.
 //! - `compare-machinery`: for the benchmarks of this project only.
 
 mod blocking;
@@ -141,7 +141,8 @@ macro_rules! include_module {
     };
 }
 
-/// The items that generated code uses. Not for authors: all of them may change together with `ixt-build`.
+/// The items that generated code uses. Not for authors: all of them may change together with `ixt-build`, whose
+/// generation `__require_generation` compares.
 #[doc(hidden)]
 pub mod __private {
     #[cfg(feature = "pattern")]

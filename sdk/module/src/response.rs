@@ -36,7 +36,8 @@ impl Response {
     }
 
     /// Sets a key, in place of an earlier value. If the value can't be JSON (a map whose keys are not strings, say), the reply
-    /// becomes the error `INTERNAL`, which names the key, even if the key is set again.
+    /// becomes the error `INTERNAL`, which names the first such key, even if the key is set again. A float that is not finite becomes
+    /// `null`.
     #[must_use]
     pub fn with(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
         let key = key.into();
@@ -55,7 +56,7 @@ impl Response {
 
     /// Sets a key to bytes, as [`with`](Self::with) does with [`Bytes`](crate::Bytes), but faster for 256 bytes or more: these are sent
     /// raw if the host and the module have negotiated that. Otherwise they are base64 text in the JSON. If several keys are set to
-    /// bytes, only those of the last one are sent raw.
+    /// bytes, only those of the last one are sent raw, and none if it has fewer than 256.
     ///
     /// ```
     /// # use ixt_sdk::Response;
@@ -76,7 +77,7 @@ impl Response {
         self
     }
 
-    /// Makes a response from a struct, a map, or `json!({ … })`.
+    /// Makes a response from a struct, a map, or `json!({ … })`. Bytes in it are never sent raw.
     ///
     /// # Errors
     ///

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::de::Visitor;
 use serde::{Deserializer, Serializer};
 
-/// The error of the `FromStr` of an enum of the manifest: the enum has no value with this name, and is closed. Its message lists the values, and
-/// quotes the string.
+/// The error of the `FromStr` of an enum of the manifest: the enum has no value with this name, and is closed. Its message lists the
+/// values, and quotes the string.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownValue {
     value: String,
