@@ -3,11 +3,11 @@
 use crate::error::{Error, Result};
 use crate::log::Scope;
 
-/// Runs code that blocks or computes for long on a thread of tokio's blocking pool, so that the handler doesn't delay others, and waits
-/// for its result. The work begins at the first poll of the future. If no thread is free then, it begins when one is. There is no timeout.
+/// Runs code that blocks or computes for long on a thread of tokio's blocking pool, so that the handler doesn't delay others, and waits for
+/// its result. The work begins at the first poll of the future. If no thread is free then, it begins when one is. There is no timeout.
 ///
-/// If the future is dropped before its first poll, the work never runs. If it is dropped later (the caller has cancelled the request,
-/// say), the work still runs to its end, and its result is lost. Log lines of the work have the trace id of the request.
+/// If the future is dropped before its first poll, the work never runs. If it is dropped later (the caller has cancelled the request, say),
+/// the work still runs to its end, and its result is lost. If a handler calls this, log lines of the work have the trace id of its request.
 ///
 /// ```
 /// # async fn example() -> ixt_sdk::Result<()> {

@@ -7,14 +7,14 @@ use crate::host_services::kv::Kv;
 
 /// Makes calls to the host and to other modules. Two types implement it:
 ///
-/// - [`Context`](crate::Context), in a handler. Calls belong to its request: they have its trace id, and its priority unless they set
-///   their own, and end at its deadline at the latest. After the request was answered they still have its trace id and its deadline, but
-///   not its priority.
+/// - [`Context`](crate::Context), in a handler. Calls belong to its request: they have its trace id, and its priority unless they set their
+///   own, and end at its deadline at the latest. After the request was answered they still have its trace id and its deadline, but not its
+///   priority.
 /// - [`Runtime`](crate::Runtime), everywhere else. Each call has a new trace, and only the deadline that it sets.
 ///
 /// A generated function of the module `client` sets the `ttl_ms` that the called service has in its manifest; [`Bus::send`] and
-/// [`Bus::send_json`] set none. A call without a deadline ends at the host's timeout. Calls to the key-value store wait without a limit
-/// if the request has no deadline.
+/// [`Bus::send_json`] set none. A call without a deadline ends at the host's timeout. Calls to the key-value store wait without a limit if
+/// the request has no deadline.
 pub trait Caller: sealed::Sealed + Sync {
     /// The message bus: calls other modules, and publishes events, by topic. Sends nothing by itself.
     fn bus(&self) -> Bus<'_> {

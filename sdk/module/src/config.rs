@@ -122,8 +122,8 @@ pub trait FromConfig: Sized + 'static {
     const KEYS: &'static [ConfigKey];
 
     /// Takes every key that the manifest declares; `keys` notes the mistakes. `None` if a required key is wrong or missing whose Rust type
-    /// need not have a default: a secret, an enum, a table, or a type of `[types]`. `Some` does not mean that all is right: `keys` may
-    /// have mistakes nevertheless.
+    /// need not have a default: a secret, an enum, a table, or a type of `[types]`. `Some` does not mean that all is right: `keys` may have
+    /// mistakes nevertheless.
     fn from_config(keys: &mut ConfigKeys) -> Option<Self>;
 }
 
@@ -194,7 +194,7 @@ fn without_value(invalid: InvalidJson) -> InvalidJson {
 /// # Errors
 ///
 /// `INVALID_INPUT`: if the text is not a JSON object, with that alone; otherwise with all mistakes. These are in the message, and in the
-/// detail `mistakes`, a list of objects with `path` and `message`; unknown keys come last. Wrong values are not quoted.
+/// detail `mistakes`, a list of objects with `path` and `message`; unknown keys of `[config]` come last. Wrong values are not quoted.
 pub fn read_config<C: FromConfig>(json: &str) -> Result<C> {
     let given = read_json::<Map<String, Value>>(json.as_bytes())
         .map_err(|invalid| Error::invalid_json("the configuration is not an object", &without_value(invalid)))?;
@@ -224,8 +224,8 @@ pub fn read_config<C: FromConfig>(json: &str) -> Result<C> {
     Err(Error::invalid_input(format!("the configuration is wrong: {message}")).detail("mistakes", details))
 }
 
-/// The configuration of all defaults, as if the host sets no key: an optional key without a default is `None`. Generated code calls it
-/// only if the manifest requires no key.
+/// The configuration of all defaults, as if the host sets no key: an optional key without a default is `None`. Generated code calls it only
+/// if the manifest requires no key.
 ///
 /// # Panics
 ///

@@ -107,8 +107,8 @@ impl Context {
     }
 
     /// The deadline: [`ttl`](Self::ttl) after the SDK has read the request. Some milliseconds after it, the SDK replies with
-    /// `DEADLINE_EXCEEDED`, and drops the handler's future; a method that blocks its thread goes on. `None` if there is no ttl, or if
-    /// the deadline is beyond the clock's range.
+    /// `DEADLINE_EXCEEDED`, and drops the handler's future; a method that blocks its thread goes on. `None` if there is no ttl, or if the
+    /// deadline is beyond the clock's range.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.origin().deadline

@@ -16,9 +16,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why a request failed: a code for programs, a message for people, and details. It is the `error(code, message, details)` of the
 /// Python and Node.js SDKs. A handler that returns it sends all of this to the caller; a call of another module returns the callee's.
 ///
-/// Every `std::error::Error` that is `Send`, `Sync` and `'static` converts into it with `?`, and becomes [`INTERNAL`](code::INTERNAL),
-/// not retryable, with its own message. Its sources are not sent to the caller: if a handler, `init` or `shutdown` returns the error, they
-/// go to the module's log. Since all of them convert, this type can't be a `std::error::Error` itself.
+/// Every `std::error::Error` that is `Send`, `Sync` and `'static` converts into it with `?`, and becomes [`INTERNAL`](code::INTERNAL), not
+/// retryable, with its own message. Its sources are not sent to the caller: if a handler, `init` or `shutdown` returns the error, they go
+/// to the module's log. Because of this conversion, this type is not a `std::error::Error` itself.
 ///
 /// ```
 /// use ixt_sdk::{Error, Result, code};
@@ -45,8 +45,8 @@ struct Inner {
 
 impl Error {
     /// An error that is not retryable, with one of the codes in [`code`](crate::code), or with a code of the service: by convention in
-    /// upper case, such as `OUT_OF_STOCK`. An empty code is sent as `INTERNAL`. If the code has more than 256 bytes, the host can't
-    /// read the reply, and the caller gets `INTERNAL`. The host cuts a message after 64 KiB.
+    /// upper case, such as `OUT_OF_STOCK`. An empty code is sent as `INTERNAL`. If the code has more than 256 bytes, the host can't read
+    /// the reply, and the caller gets `INTERNAL`. The host cuts a message after 64 KiB.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             code: code.into(),
@@ -112,8 +112,8 @@ impl Error {
         &self.0.details
     }
 
-    /// Whether the same request may succeed later. False unless [`retryable`](Self::retryable) was called, or the callee or the host has
-    /// said so.
+    /// Whether the same request may succeed later: true after [`retryable`](Self::retryable), for [`unavailable`](Self::unavailable), and
+    /// if the callee or the host has said so.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.0.retryable

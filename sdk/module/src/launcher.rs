@@ -73,8 +73,8 @@ impl<M: Module> Launcher<M> {
     }
 
     /// Sets how many handlers of services and events run at the same time at most, all together; 256 by default. The last call counts. The
-    /// environment variable `IXT_MAX_CONCURRENCY` takes precedence in [`run`](Self::run) and [`run_async`](Self::run_async); if it is not
-    /// a number above 0, the module does not start. A handler whose thread blocks counts until its method returns, even if the request was
+    /// environment variable `IXT_MAX_CONCURRENCY` takes precedence in [`run`](Self::run) and [`run_async`](Self::run_async); if it is not a
+    /// number above 0, the module does not start. A handler whose thread blocks counts until its method returns, even if the request was
     /// answered before. `init`, health checks and the module's own calls don't count.
     ///
     /// # Panics
@@ -155,11 +155,11 @@ impl<M: Module> Launcher<M> {
         }
     }
 
-    /// Does the same as [`run`](Self::run) on the current tokio runtime, which goes on when the module has ended. The runtime needs its
-    /// I/O and time drivers (`enable_all`; without them this panics, or never returns), and at least `max_concurrency` threads in its
-    /// blocking pool if all handlers may block. Once it has connected to the host, the process
-    /// has the SDK's handlers for SIGTERM and SIGINT; after this has returned, it ignores both. Await it to its end: if it is dropped
-    /// before, threads go on serving requests, and nothing ends them.
+    /// Does the same as [`run`](Self::run) on the current tokio runtime, which goes on when the module has ended. The runtime needs its I/O
+    /// and time drivers (`enable_all`; without them this panics, or never returns), and at least `max_concurrency` threads in its blocking
+    /// pool if all handlers may block. Once it has connected to the host, the process has the SDK's handlers for SIGTERM and SIGINT; after
+    /// this has returned, it ignores both. Await it to its end: if it is dropped before, its threads go on serving requests, and the
+    /// connection stays open until the host closes it.
     pub async fn run_async(mut self) -> ExitCode {
         let Some(socket) = env::var_os(SOCKET) else {
             eprint!("{}", help::<M>());

@@ -31,13 +31,14 @@
 //!
 //! The types that an author uses:
 //!
-//! - [`Error`] and [`Result`]: what a handler returns if it fails. Any `std::error::Error` converts with `?`.
+//! - [`Error`] and [`Result`]: what a handler returns if it fails. A `std::error::Error` that is `Send`, `Sync` and `'static` converts with
+//!   `?`.
 //! - [`Context`]: the caller, the trace and the deadline of a request. [`Runtime`]: the module's view of its host. Both implement
 //!   [`Caller`], which has the message [`Bus`] and the [`Kv`] store. The generated functions that call other modules and publish
 //!   events take either.
 //! - [`Bytes`]: a value of the manifest's type `bytes`. [`SecretString`] and [`SecretSlice`]: secrets of the configuration.
 //! - [`Payload`] and [`Response`]: the request as bytes, and the free-form response, of a service for which the manifest declares no
-//!   request or no response. [`Payload`] also is an event without a declared payload.
+//!   request or no response. An event without a declared payload is a [`Payload`] too.
 //! - [`Health`]: the result of a health check. [`log`], [`log_error`] and [`LogLine`]: lines for the host's log.
 //! - [`blocking`]: runs code that blocks its thread. [`Launcher`]: limits and [`middleware`].
 //!
@@ -141,8 +142,8 @@ macro_rules! include_module {
     };
 }
 
-/// The items that generated code uses. Not for authors: all of them may change together with `ixt-build`, whose
-/// generation `__require_generation` compares.
+/// The items that generated code uses. Not for authors: all of them may change together with `ixt-build`, whose generation
+/// `__require_generation` compares.
 #[doc(hidden)]
 pub mod __private {
     #[cfg(feature = "pattern")]

@@ -1,11 +1,11 @@
 //! Middleware: code around every call of a handler, for authentication, metrics, timing or limits.
 //!
 //! A middleware is a tower [`Layer`] over a [`Service`] that takes a [`Request`] and returns a [`Reply`] or an [`Error`];
-//! [`Launcher::layer`](crate::Launcher::layer) puts it around the handler. It gets service calls and events alike, before their
-//! payload is read into the manifest's type, but not `init`, health checks and the shutdown. The request's deadline, log scope and
-//! concurrency limit hold for it too: at the deadline its future is dropped. If it panics, the reply is `INTERNAL`, as after a panic of
-//! the handler. A request that is queued gets to it only when it begins. It may return an error without calling the handler. It can't make
-//! a successful [`Reply`]: it returns the one that it gets from the handler, or a clone of an earlier one.
+//! [`Launcher::layer`](crate::Launcher::layer) puts it around the handler. It gets service calls and events alike, before their payload is
+//! read into the manifest's type, but not `init`, health checks and the shutdown. The request's deadline, log scope and concurrency limit
+//! hold for it too: at the deadline its future is dropped. If it panics, the reply is `INTERNAL`, as after a panic of the handler. A
+//! request that is queued gets to it only when it begins. It may return an error without calling the handler. It can't make a successful
+//! [`Reply`]: it returns the one that it gets from the handler, or a clone of an earlier one.
 //!
 //! ```
 //! use std::task::{Context, Poll};

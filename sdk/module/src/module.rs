@@ -23,8 +23,8 @@ use crate::response::Response;
 use crate::runtime::Runtime;
 use crate::topic::UnknownTopic;
 
-/// A module and the author's `Handler` of it. Generated code implements it. The SDK calls `topics` at any time, and `init` at most once.
-/// If `init` has succeeded, it then calls the others, several at a time, from any thread, and `shutdown` last, at most once. Methods that
+/// A module and the author's `Handler` of it. Generated code implements it. The SDK calls `topics` at any time, and `init` at most once. If
+/// `init` has succeeded, it then calls the others, several at a time, from any thread, and `shutdown` last, at most once. Methods that
 /// block their threads may still run then.
 pub trait Module: 'static {
     /// The module's name in its manifest.
@@ -138,7 +138,7 @@ impl<H: Send + Sync + 'static> Call<H> {
 
 /// A module before `init`, for code that does not know its types.
 pub(crate) trait Start: Send + Sync {
-    /// The topics of all services, and then of all events to which the module subscribes. A service and an event may have the same.
+    /// The topics of all services, and then of all events to which the module subscribes.
     fn topics(&self) -> Vec<(TopicKind, &'static str)>;
     /// Reads the configuration, a JSON object, at once, and returns the future that calls `Handler::init`. A wrong configuration is the
     /// future's error `INVALID_INPUT`, and `init` is not called.

@@ -29,8 +29,8 @@ impl Payload {
         std::str::from_utf8(&self.0).map_err(|error| Error::invalid_input(format!("the payload is not UTF-8: {error}")))
     }
 
-    /// Reads the payload as JSON. An empty payload is an error here, since it is not JSON; for a declared type, the SDK takes it as `{}`.
-    /// A generated type checks the rules of the manifest.
+    /// Reads the payload as JSON. An empty payload is an error here, since it is not JSON; for a declared type, the SDK takes it as `{}`. A
+    /// generated type checks the rules of the manifest.
     ///
     /// # Errors
     ///
@@ -68,15 +68,15 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// The types that a handler's method can take as its request or event: a declared type, or [`Payload`]. The SDK calls it before the
-/// method. The test harness calls it for what the module sends to a stub or publishes.
+/// The types that a handler's method can take as its request or event: a declared type, or [`Payload`]. The SDK calls it before the method.
+/// The test harness calls it for what the module sends to a stub or publishes.
 pub trait FromPayload: Sized + Send {
     /// Reads the value from the payload. For a declared type, an empty payload stands for `{}`. A [`Payload`] is always right.
     ///
     /// # Errors
     ///
-    /// `INVALID_INPUT` if the payload is not JSON of this type, with the path of the wrong key in the message and in the detail
-    /// `path`. Without the path if the value as a whole is wrong.
+    /// `INVALID_INPUT` if the payload is not JSON of this type, with the path of the wrong key in the message and in the detail `path`.
+    /// Without the path if the value as a whole is wrong.
     fn read(payload: Payload) -> Result<Self>;
 }
 
@@ -120,8 +120,8 @@ impl<T: serde::Serialize> IntoPayload for T {
 }
 
 /// Encodes bytes as base64 text (RFC 4648, standard alphabet, padded, without line ends): the `encode_payload` of the Python and Node.js
-/// SDKs. No bytes become the empty text. It is the form of a payload within the JSON of a frame. Handlers and calls of this SDK take and
-/// return payloads as bytes, and need none of it.
+/// SDKs. No bytes become the empty text. It is the form of a payload within the JSON of a frame. In this SDK the payloads of handlers and
+/// calls are bytes, which need no encoding.
 ///
 /// ```
 /// let text = ixt_sdk::encode_payload(b"hello world");

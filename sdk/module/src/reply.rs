@@ -22,7 +22,7 @@ pub trait IntoReply {
     /// # Errors
     ///
     /// `INTERNAL` if JSON can't express it, or if it is not an object in JSON, which a type of the author's may be. JSON can't express a
-    /// float of a declared type that is not finite, or a path that is not UTF-8.
+    /// float of a declared type that is not finite, or a path that is not UTF-8. A [`Response`](crate::Response) has kept such a mistake.
     fn into_reply(self) -> Result<Reply>;
 }
 

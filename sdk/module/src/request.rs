@@ -29,7 +29,8 @@ pub struct Request {
     pub(crate) permit: Option<Permit>,
 }
 
-/// A handler's future of its reply. Boxed, since one future type for a thousand topics would be huge.
+/// A handler's future of its reply. It may panic: who polls it catches that. Boxed, since one future type for a thousand topics would be
+/// huge.
 pub type Handling = Boxed<Result<Reply>>;
 
 impl Request {

@@ -33,8 +33,8 @@ impl Runtime {
         Self { module_id: module_id.into(), link: Link::of_module(calls), stopping: Arc::clone(stopping) }
     }
 
-    /// This process's id, `name:version/instance-NNN`: the one in the host's `init`, or else in the environment variable
-    /// `IXT_MODULE_ID`. Empty if the host has set neither. In a test it is `test:0.0.0/instance-001`.
+    /// This process's id, `name:version/instance-NNN`: the one in the host's `init`, or else in the environment variable `IXT_MODULE_ID`.
+    /// Empty if the host has set neither. With the host of the test harness it is `test:0.0.0/instance-001`.
     #[must_use]
     pub fn module_id(&self) -> &str {
         &self.module_id
@@ -72,10 +72,9 @@ impl Runtime {
     }
 
     /// Waits until this process begins to stop: the host drains it before a restart or a stop, or it shuts down. Returns at once after
-    /// that; a process that has begun to stop never takes it back. It has no other end: if `init` fails, it does not return. For background
-    /// tasks, and for handlers that would otherwise delay the
-    /// end, such as a long poll. Calls to the host and to other modules still work until `Handler::shutdown` has ended, unless the host is
-    /// gone.
+    /// that; a process that has begun to stop never takes it back. If `init` fails, the process ends, and this does not return. For
+    /// background tasks, and for handlers that would otherwise delay the end, such as a long poll. Calls to the host and to other modules
+    /// still work until `Handler::shutdown` has ended, unless the host is gone.
     pub async fn stopping(&self) {
         self.stopping.wait().await;
     }

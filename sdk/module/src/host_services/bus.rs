@@ -61,7 +61,8 @@ impl<'a> Bus<'a> {
         Call::new(self.link, topic.into(), json(request), None)
     }
 
-    /// A call of a service that the manifest declares. `payload` is the encoded request, `ttl_ms` that of the service's manifest.
+    /// A call of a service that the manifest declares. `payload` is the encoded request, or the error that the call returns when it is
+    /// awaited; `ttl_ms` is that of the service's manifest.
     pub(crate) fn call_declared<R>(
         self,
         topic: &'static str,
@@ -76,10 +77,10 @@ impl<'a> Bus<'a> {
     ///
     /// # Errors
     ///
-    /// Those of the host, such as `RESOURCE_EXHAUSTED`, or `PERMISSION_DENIED` if the manifest doesn't list the event;
-    /// `RESOURCE_EXHAUSTED` if the payload is over the host's limit for a frame, or, retryable, if the host does not read or 16,384 calls
-    /// of the process wait; `DEADLINE_EXCEEDED` at the deadline of the request that it is called for; `UNAVAILABLE`, retryable, if the host
-    /// is gone. After `DEADLINE_EXCEEDED`, and if the future is dropped before its end, the event may have been published all the same.
+    /// Those of the host, such as `RESOURCE_EXHAUSTED`, or `PERMISSION_DENIED` if the manifest doesn't list the event; `RESOURCE_EXHAUSTED`
+    /// if the payload is over the host's limit for a frame, or, retryable, if the host does not read or 16,384 calls of the process wait;
+    /// `DEADLINE_EXCEEDED` at the deadline of the request that it is called for; `UNAVAILABLE`, retryable, if the host is gone. After
+    /// `DEADLINE_EXCEEDED`, and if the future is dropped before its end, the event may have been published all the same.
     pub async fn publish(self, topic: &str, payload: impl AsRef<[u8]>) -> Result<()> {
         let payload = payload.as_ref().to_vec();
         self.publish_bytes(topic, payload).await

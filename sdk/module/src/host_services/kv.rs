@@ -50,11 +50,10 @@ use crate::error::{Error, Result};
 /// ```
 ///
 /// Every method sends its request when it is first polled, and waits for the host's response: up to the deadline of the request that it is
-/// called for, without a limit if there is none. It may fail with an error of the host's (`UNAVAILABLE` if the store fails);
-/// with `RESOURCE_EXHAUSTED` if the value is over the host's limit for a frame, the host does not read, or 16,384 calls of the process
-/// wait; with `DEADLINE_EXCEEDED` at that deadline; with `INTERNAL` if the response can't be read; and with `UNAVAILABLE`, retryable, if
-/// the host is gone. After `DEADLINE_EXCEEDED` or `UNAVAILABLE`, or if the future is dropped, a write or a removal may have been made all
-/// the same.
+/// called for, without a limit if there is none. It may fail with an error of the host's (`UNAVAILABLE` if the store fails); with
+/// `RESOURCE_EXHAUSTED` if the value is over the host's limit for a frame, the host does not read, or 16,384 calls of the process wait;
+/// with `DEADLINE_EXCEEDED` at that deadline; with `INTERNAL` if the response can't be read; and with `UNAVAILABLE`, retryable, if the host
+/// is gone. After `DEADLINE_EXCEEDED` or `UNAVAILABLE`, or if the future is dropped, a write or a removal may have been made all the same.
 #[derive(Debug, Clone, Copy)]
 pub struct Kv<'a> {
     link: &'a Link,
@@ -247,7 +246,8 @@ impl Set<'_> {
     }
 
     /// Writes only if the key has this revision, or, for 0, if there is no such key. Otherwise nothing is written, and the error is
-    /// `ABORTED`, with the key's revision as the detail `revision`, 0 if there is no such key.
+    /// `ABORTED`. The host of this project adds the key's revision as the detail `revision`, 0 if there is no such key; the test harness
+    /// does not. The last call counts.
     pub fn expected_revision(mut self, revision: u64) -> Self {
         self.expected_revision = Some(revision);
         self
@@ -283,8 +283,7 @@ pub struct Delete<'a> {
 
 impl Delete<'_> {
     /// Removes the key only if it has this revision. Otherwise, also if there is no such key, nothing is removed, and the error is
-    /// `ABORTED`, with the detail `revision` as that of a [`Set`]. With 0 the removal fails if there is such a key, and returns false if
-    /// there is none.
+    /// `ABORTED`, as for a [`Set`]. With 0 the removal fails if there is such a key, and returns false if there is none.
     pub fn expected_revision(mut self, revision: u64) -> Self {
         self.expected_revision = Some(revision);
         self

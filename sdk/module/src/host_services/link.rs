@@ -95,14 +95,17 @@ impl Origin {
         }
     }
 
+    /// The topic, as the caller has sent it.
     pub(crate) fn topic(&self) -> &str {
         &self.text[..self.topic_end]
     }
 
+    /// The trace id. Empty if the host has sent none.
     pub(crate) fn trace_id(&self) -> &str {
         &self.text[self.topic_end..self.trace_id_end]
     }
 
+    /// The caller, as `name:version`. Empty if the host has sent none.
     pub(crate) fn source(&self) -> &str {
         &self.text[self.trace_id_end..self.source_end]
     }

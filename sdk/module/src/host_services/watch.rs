@@ -46,15 +46,15 @@ impl Watch {
     /// watch [is overrun](Watch::is_overrun), or, after the changes that were queued, the host is gone or the module has shut down.
     ///
     /// Until a change is taken, the next change of the same key replaces it and keeps its place, so that intermediate values may be
-    /// skipped: changes come in the order in which the first of those that were not taken came. Cancel-safe: a future that is dropped has
-    /// taken no change.
+    /// skipped. Otherwise changes come in the order in which the host sends them. Cancel-safe: a future that is dropped has taken no
+    /// change.
     pub async fn next(&mut self) -> Option<Change> {
         poll_fn(|cx| self.0.changes().poll(cx)).await
     }
 
-    /// Whether the watch has ended because its changes were not taken fast enough; it then stays true: more than 32 MiB were queued in the
-    /// module, or more than the host keeps (in this project's host 16 MiB for all watches of a module). Changes were lost: watch again, and
-    /// then read the keys again.
+    /// Whether the watch has ended because its changes were not taken fast enough: more than 32 MiB were queued in the module, or more than
+    /// the host keeps (in this project's host 16 MiB for all watches of a module). Changes were lost: watch again, and then read the keys
+    /// again. Once true, it stays true.
     #[must_use]
     pub fn is_overrun(&self) -> bool {
         self.0.changes().is_overrun()

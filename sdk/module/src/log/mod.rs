@@ -1,7 +1,6 @@
-//! Log lines of the module. They go to the host as `log` frames, with the trace id of the request in whose handler they are
-//! written. If the host doesn't take such frames, before `init` has come, and once the host is gone or the session has ended, they go to
-//! stderr, which the host captures and labels with the module's name. Writing to the host never waits; writing to stderr waits while the
-//! pipe is full.
+//! Log lines of the module. They go to the host as `log` frames, with the trace id of the request in whose handler they are written. If the
+//! host doesn't take such frames, before `init` has come, and once the host is gone or the session has ended, they go to stderr, which the
+//! host captures and labels with the module's name. Writing to the host never waits; writing to stderr waits while the pipe is full.
 
 mod scope;
 #[cfg(feature = "tracing")]
@@ -50,8 +49,8 @@ impl LogLine {
         Self { level, message: message.to_string(), fields: Map::new() }
     }
 
-    /// Adds a field, in place of one with the same key. A value that can't be JSON (a map whose keys are not strings, say) becomes a
-    /// string with the reason. A float that is not finite becomes `null`.
+    /// Adds a field, in place of one with the same key. A value that can't be JSON (a map whose keys are not strings, say) becomes a string
+    /// with the reason. A float that is not finite becomes `null`.
     pub fn field(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
         self.fields.insert(key.into(), json_or_reason(value));
         self

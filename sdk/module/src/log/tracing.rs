@@ -7,8 +7,9 @@
 //! span (`tracing::Instrument`) belongs to the trace as well. `init`, health checks and the shutdown have no such span.
 //!
 //! The environment variable `IXT_LOG` filters the events and spans, in the syntax of `RUST_LOG`: `warn`, or `info,orders=debug,hyper=off`.
-//! A filter without `info` for `ixt_sdk`, such as `warn`, leaves out the span `request`. Without the variable the filter is `info`. A
-//! filter that can't be read is logged as an error, and replaced by `info`. A layer that you add yourself is not filtered.
+//! A filter that leaves out `info` of `ixt_sdk`, such as `warn`, leaves out the span `request` too. Without the variable, or if it is not
+//! UTF-8, the filter is `info`. A filter that can't be read is logged as an error, and replaced by `info`. A layer that you add yourself is
+//! not filtered.
 
 use std::env;
 use std::fmt::{Debug, Write as _};

@@ -11,15 +11,14 @@ use serde_json::Map;
 
 use crate::log::{LineParts, Scope, write, write_to_stderr};
 
-/// The environment variable for backtraces: `0` for none, `full` for a whole one, anything else for the author's part of it. Other than
-/// in plain Rust, the author's part is also the default. Read at each panic.
+/// The environment variable for backtraces: `0` for none, `full` for a whole one, anything else for the author's part of it. Other than in
+/// plain Rust, the author's part is also the default. Read at each panic.
 const BACKTRACE: &str = "RUST_BACKTRACE";
 /// The limit of a backtrace, in bytes. A longer one is cut at the end of a line, and ends with `…`.
 const MAX_BACKTRACE_BYTES: usize = 16 * 1024;
 
 /// Installs the hook, in place of an earlier one. Only the first call in the process does. The launcher calls it when it has connected to
-/// the host; the test harness does not. Rust's own hook writes several lines to stderr, each of which would
-/// become a separate log line.
+/// the host; the test harness does not. Rust's own hook writes several lines to stderr, each of which would become a separate log line.
 pub(crate) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| panic::set_hook(Box::new(report)));

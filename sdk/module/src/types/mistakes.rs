@@ -3,8 +3,8 @@
 //! ends the reading.
 //!
 //! The texts are not here, but where a mistake is found: `record.rs` has those of an unknown key (`unknown_key`) and of a missing one,
-//! `config.rs` the same for the top level; `rules.rs` has those of values that break a rule (`Wanted`), `text_enum.rs` and `union.rs`
-//! those of unknown values and cases, `scalars.rs` and serde those of values of a wrong type.
+//! `config.rs` the same for the top level; `rules.rs` has those of values that break a rule (`Wanted`), `text_enum.rs` and `union.rs` those
+//! of unknown values and cases, `scalars.rs` and serde those of values of a wrong type.
 
 use std::cell::RefCell;
 use std::fmt::Display;

@@ -486,8 +486,8 @@ pub(crate) fn unknown_key(key: &str, known: impl Iterator<Item = &'static str>) 
     }
 }
 
-/// Writes the fields of one JSON object, in the order of the calls. Checks no rules. After the first error it writes nothing more;
-/// `finish` returns that error.
+/// Writes the fields of one JSON object, in the order of the calls. Checks no rules. After the first error it writes nothing more; `finish`
+/// returns that error.
 pub struct RecordWriter<S: SerializeMap> {
     map: S,
     error: Option<S::Error>,

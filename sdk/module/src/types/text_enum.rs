@@ -6,8 +6,8 @@ use std::fmt;
 use serde::de::Visitor;
 use serde::{Deserializer, Serializer};
 
-/// The error of the `FromStr` of an enum of the manifest: the enum has no value with this name, and is closed. Its message lists the
-/// values in the order of the manifest, and quotes the string.
+/// The error of the `FromStr` of an enum of the manifest: the enum has no value with this name, and is closed. Its message lists the values
+/// in the order of the enum's `ALL`, and quotes the string.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownValue {
     value: String,
@@ -61,7 +61,7 @@ pub trait TextEnum: Sized + 'static {
         None
     }
 
-    /// The string of this value: one of `NAMES`, or, for an unknown value of an open enum, the string that was read.
+    /// The string of this value: one of `NAMES`, or, for an unknown value of an open enum, the string that it holds.
     fn name(&self) -> &str;
 }
 

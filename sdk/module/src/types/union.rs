@@ -46,8 +46,8 @@ pub trait Union: Sized {
 ///
 /// # Errors
 ///
-/// If it is not an object, has no `type` or one that is not a string, has an unknown `type` and the union is closed, has a field twice,
-/// or its fields are wrong for the case.
+/// If it is not an object, has no `type` or one that is not a string, has an unknown `type` and the union is closed, has a field twice, or
+/// its fields are wrong for the case.
 pub fn decode_union<'de, U: Union, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<U, D::Error> {
     struct UnionVisitor<'a, U>(Reading<'a>, PhantomData<U>);
 
