@@ -1,6 +1,7 @@
 //! Turns a panic of the author's code into an error, so that the request gets a reply and the module lives on. All code that calls a method
-//! of `Handler` or a middleware uses this, except for methods on tokio's blocking pool, whose panics `blocking` passes on to here. With
-//! `panic = "abort"` it catches nothing: the process ends. The log line about a panic is made by `process/panic_hook.rs`.
+//! of `Handler` or a middleware uses this, except for methods on tokio's blocking pool, whose panics `blocking` passes on to here. The
+//! reading of the configuration is not within it. With `panic = "abort"` it catches nothing: the process ends. The log line about a panic
+//! is made by `process/panic_hook.rs`.
 
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};

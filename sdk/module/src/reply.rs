@@ -22,7 +22,8 @@ pub trait IntoReply {
     /// # Errors
     ///
     /// `INTERNAL` if JSON can't express it, or if it is not an object in JSON, which a type of the author's may be. JSON can't express a
-    /// float of a declared type that is not finite, or a path that is not UTF-8. A [`Response`](crate::Response) has kept such a mistake.
+    /// float of a declared type that is not finite, or a path that is not UTF-8. A [`Response`](crate::Response) fails if one of the values
+    /// that it was given can't be JSON.
     fn into_reply(self) -> Result<Reply>;
 }
 
