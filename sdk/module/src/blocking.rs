@@ -3,11 +3,11 @@
 use crate::error::{Error, Result};
 use crate::log::Scope;
 
-/// Runs code that blocks or computes for long on a thread of tokio's blocking pool, so that the handler doesn't delay others. The work
-/// begins when the future is first polled, or when a thread is free.
+/// Runs code that blocks or computes for long on a thread of tokio's blocking pool, so that the handler doesn't delay others, and waits for
+/// its result. The work begins at the first poll of the future. If no thread is free then, it begins when one is. There is no timeout.
 ///
-/// If the future is dropped after that (the caller has cancelled the request, say), the work still runs to its end, and its result is
-/// lost.
+/// If the future is dropped before its first poll, the work never runs. If it is dropped later (the caller has cancelled the request, say),
+/// the work still runs to its end, and its result is lost. If a handler calls this, log lines of the work have the trace id of its request.
 ///
 /// ```
 /// # async fn example() -> ixt_sdk::Result<()> {
@@ -18,11 +18,13 @@ use crate::log::Scope;
 ///
 /// # Errors
 ///
-/// Those of the work; `UNAVAILABLE`, retryable, if the module ends before the work has begun.
+/// Those of the work; `UNAVAILABLE`, retryable, if the tokio runtime ends before the work has begun, as that of
+/// [`Launcher::run`](crate::Launcher::run) does with the module.
 ///
 /// # Panics
 ///
-/// If the work panics, or outside of a tokio runtime. Handlers run within one.
+/// With the panic of the work, if it panics; at the first poll outside of a tokio runtime, or if the pool can't start its first thread.
+/// Handlers run within a tokio runtime.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     // Log lines of the work belong to the same request.
     let scope = Scope::current();

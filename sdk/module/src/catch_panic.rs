@@ -1,6 +1,7 @@
-//! Turns a panic of the author's code into an error, so that the request gets a reply and the module lives on. All code that calls a
-//! `Handler` or a middleware uses this. With `panic = "abort"` it catches nothing: the process ends. The log line about a panic is made by
-//! `process/panic_hook.rs`.
+//! Turns a panic of the author's code into an error, so that the request gets a reply and the module lives on. All code that calls a method
+//! of `Handler` or a middleware uses this, except for methods on tokio's blocking pool, whose panics `blocking` passes on to here. The
+//! reading of the configuration is not within it. With `panic = "abort"` it catches nothing: the process ends. The log line about a panic
+//! is made by `process/panic_hook.rs`.
 
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +17,7 @@ pub(crate) async fn caught<T>(what: impl Display, make: impl FnOnce() -> Boxed<R
     std::future::poll_fn(|cx| work.poll(cx, &what)).await
 }
 
-/// A future whose panics become errors, and whose destructor may panic. `None` after a panic of `make`.
+/// A future whose panics become errors, and whose destructor may panic. Holds `None` after a panic of `make`.
 pub(crate) struct Caught<T>(Option<Boxed<Result<T>>>);
 
 impl<T> Caught<T> {
@@ -40,7 +41,7 @@ impl<T> Caught<T> {
     }
 }
 
-/// Dropping an unfinished future runs the author's destructors, which may panic too.
+/// Dropping an unfinished future runs the author's destructors. If they panic, that is caught.
 impl<T> Drop for Caught<T> {
     fn drop(&mut self) {
         let _ = catch_unwind(AssertUnwindSafe(|| self.0.take()));

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 pub(crate) trait Clock: Debug + Send + Sync {
     /// The current time: tokio's, which a test can stop.
     fn now(&self) -> Instant;
-    /// Plans a call of `Session::expire` at this time or soon after, and returns at once. If several calls are planned, the clock may keep
-    /// only the earliest: `expire` returns the next time, and the executor plans that.
+    /// Plans a call of `Session::expire` at this time or soon after, and returns at once. A time that is over means as soon as possible. If
+    /// several calls are planned, the clock may keep only the earliest: `expire` returns the next time, and the executor plans that. Any
+    /// thread may call this.
     fn wake_at(&self, time: Instant);
 }

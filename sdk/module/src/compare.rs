@@ -6,7 +6,8 @@
 
 use std::sync::LazyLock;
 
-/// Whether the variable lists this part. The variable is read once.
+/// Whether the variable lists this part, letter by letter. The variable is read once, by the first call. If it is not set, or not UTF-8, it
+/// lists nothing.
 pub(crate) fn is_plain(what: &str) -> bool {
     static LISTED: LazyLock<String> = LazyLock::new(|| std::env::var("IXT_BENCH_PLAIN").unwrap_or_default());
     LISTED.split(',').any(|listed| listed == what)

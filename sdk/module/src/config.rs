@@ -1,8 +1,8 @@
 //! Reads the configuration that the host sends into the generated `Config`, and reports all its mistakes at once.
 //!
-//! Generated code takes every key, and builds the struct in one expression. If a key is wrong, the mistake is noted, its default or that of
-//! its Rust type takes its place, and the struct is dropped at the end. If there is no default, no struct is built. That also compiles
-//! fast; a derived `Deserialize` with 2,000 fields does not.
+//! Generated code takes every key, and builds the struct in one expression. If a key is wrong, or is required and missing, the mistake is
+//! noted, its default, `None` or the default of its Rust type takes its place, and the struct is dropped at the end. If there is none of
+//! these, no struct is built. That also compiles fast; a derived `Deserialize` with 2,000 fields does not.
 
 use ixt_protocol::{InvalidJson, read_json};
 use serde_json::{Map, Value, json};
@@ -14,7 +14,8 @@ use crate::types::record::unknown_key;
 use crate::types::rules::Rules;
 use crate::types::{Decode, Reading};
 
-/// A key of the configuration as the manifest declares it, for tools that list or explain the keys.
+/// A key of the configuration as the manifest declares it, for tools that list or explain the keys: those of `KEYS` of the generated
+/// `Config`. It is a key of `[config]` itself; the keys of a table in it have none of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConfigKey {
     name: &'static str,
@@ -75,7 +76,8 @@ impl ConfigKey {
         self.name
     }
 
-    /// The type as the manifest names it, such as `integer` or `list<string>`.
+    /// The type as the manifest can write it, without its limits: such as `integer`, a list `[string]`, a map `{integer}`, the name of a
+    /// type of `[types]`, or `string?` if the key is optional. A table and an enum that are written in place are `table` and `enum`.
     #[must_use]
     pub const fn type_name(&self) -> &'static str {
         self.type_name
@@ -87,7 +89,8 @@ impl ConfigKey {
         self.description
     }
 
-    /// The default, as text in the form that it has in the manifest. `None` if there is none, and for secrets.
+    /// The default as text in the form of a manifest: a string is in quotes, and a size may have another unit. Of `bytes` it is the length
+    /// only, such as `5 bytes`. `None` if there is none, and for a secret or what holds one.
     #[must_use]
     pub const fn default(&self) -> Option<&'static str> {
         self.default
@@ -99,7 +102,7 @@ impl ConfigKey {
         self.required
     }
 
-    /// Whether its value must never be shown: the manifest says `secret = true`.
+    /// Whether its value must never be shown: the manifest says `secret = true` of the key. False for a table that has a secret in it.
     #[must_use]
     pub const fn is_secret(&self) -> bool {
         self.secret
@@ -118,12 +121,15 @@ pub trait FromConfig: Sized + 'static {
     /// The keys that the manifest declares, sorted by name.
     const KEYS: &'static [ConfigKey];
 
-    /// Takes every key that the manifest declares. `None` if a key whose Rust type has no default is wrong or missing.
+    /// Takes every key that the manifest declares; `keys` notes the mistakes. `None` if a required key is wrong or missing whose Rust type
+    /// need not have a default: a secret, an enum, a table, or a type of `[types]`. `Some` does not mean that all is right: `keys` may have
+    /// mistakes nevertheless.
     fn from_config(keys: &mut ConfigKeys) -> Option<Self>;
 }
 
-/// The keys that the host has sent and that were not taken yet, and the mistakes in those that were taken. A key that is `null` counts as
-/// absent. What is not taken at the end is an unknown key.
+/// The keys that the host has sent and that were not taken yet, and the mistakes in those that were taken. To the methods, a key that is
+/// `null` is absent. What is not taken at the end is an unknown key, even if it is `null`. Each key is taken once; a second time it is
+/// absent.
 #[derive(Debug, Default)]
 pub struct ConfigKeys {
     given: Map<String, Value>,
@@ -153,7 +159,8 @@ impl ConfigKeys {
         self.read(key, rules, value, |_| ())
     }
 
-    /// Reads the value of a key. Calls `absent` if there is none.
+    /// Reads the value of a key. Calls `absent` if there is none, or if it is `null`. Notes the mistake if it is wrong. `None` in each of
+    /// these cases.
     fn read<T: Decode>(
         &self,
         key: &'static str,
@@ -181,12 +188,13 @@ fn without_value(invalid: InvalidJson) -> InvalidJson {
     invalid
 }
 
-/// Reads the configuration from a JSON object. Logs each deprecated key that is set, as an error. Called once, before `Handler::init`.
+/// Reads the configuration from a JSON object. Logs each deprecated key that is in it, even as `null`, at the level `error`. The SDK calls
+/// this before `Handler::init`; `Config::from_json` in generated code calls it too.
 ///
 /// # Errors
 ///
-/// `INVALID_INPUT` with all mistakes, without the wrong values. They are in the message, and in the detail `mistakes`, a list of objects
-/// with `path` and `message`.
+/// `INVALID_INPUT`: if the text is not a JSON object, with that alone; otherwise with all mistakes. These are in the message, and in the
+/// detail `mistakes`, a list of objects with `path` and `message`; unknown keys of `[config]` come last. Wrong values are not quoted.
 pub fn read_config<C: FromConfig>(json: &str) -> Result<C> {
     let given = read_json::<Map<String, Value>>(json.as_bytes())
         .map_err(|invalid| Error::invalid_json("the configuration is not an object", &without_value(invalid)))?;
@@ -216,11 +224,12 @@ pub fn read_config<C: FromConfig>(json: &str) -> Result<C> {
     Err(Error::invalid_input(format!("the configuration is wrong: {message}")).detail("mistakes", details))
 }
 
-/// The configuration of all defaults, as if the host sets no key. Generated code calls it only if the manifest requires no key.
+/// The configuration of all defaults, as if the host sets no key: an optional key without a default is `None`. Generated code calls it only
+/// if the manifest requires no key.
 ///
 /// # Panics
 ///
-/// If a key is required.
+/// If [`FromConfig::from_config`] returns `None`, as it does for some required keys.
 #[must_use]
 pub fn default_config<C: FromConfig>() -> C {
     C::from_config(&mut ConfigKeys::default()).expect("nothing in the configuration is required")

@@ -18,7 +18,7 @@ use crate::log::Scope;
 /// the Python and Node.js SDKs, and those of `message` except for the payload. Cheap to clone.
 ///
 /// It is a [`Caller`]: calls that are made with it belong to the request. A clone may outlive the request, in a task that the handler has
-/// spawned.
+/// spawned; its calls still end at the request's deadline.
 #[derive(Debug, Clone)]
 pub struct Context {
     link: Link,
@@ -45,7 +45,7 @@ impl Context {
         self.link.origin()
     }
 
-    /// When the frame was read: the deadline and the statistics count from here.
+    /// When the frame was read, or the first of the frames that were read together: the deadline and the statistics count from here.
     pub(crate) fn received(&self) -> Instant {
         self.origin().received
     }
@@ -55,7 +55,7 @@ impl Context {
         self.link.log_scope()
     }
 
-    /// The topic of the service or event, as the caller has sent it.
+    /// The topic of the service or event, as the caller has sent it. Only middleware may get one that the module does not have.
     #[must_use]
     pub fn topic(&self) -> &str {
         self.origin().topic()
@@ -67,8 +67,8 @@ impl Context {
         self.origin().trace_id()
     }
 
-    /// The caller as `name:version`: a module, or the host itself, which also stands for callers on the command line. Empty if the host has
-    /// sent none.
+    /// The caller, or the publisher of an event, as `name:version`: a module, or the host itself, which also stands for callers on the
+    /// command line. Empty if the host has sent none.
     #[must_use]
     pub fn source_module(&self) -> &str {
         self.origin().source()
@@ -92,43 +92,44 @@ impl Context {
             .unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
-    /// The priority of the request, [`Priority::Low`] if the host has sent none; that of an event is always low. Among queued requests,
-    /// those with a higher priority begin first.
+    /// The priority of the request, [`Priority::Low`] if the host has sent none; the host sends events with low priority. Among queued
+    /// requests, one with the highest priority begins next, but every eighth time the oldest one.
     #[must_use]
     pub fn priority(&self) -> Priority {
         self.origin().priority
     }
 
-    /// How long the caller still waited when the host sent the request, in whole milliseconds. `None` if there is no deadline. For the time
-    /// that is left, see [`remaining`](Self::remaining).
+    /// How long the caller still waited when the host sent the request, in whole milliseconds. Zero if the time was over. `None` if the
+    /// host has sent none: there is no deadline. For the time that is left, see [`remaining`](Self::remaining).
     #[must_use]
     pub fn ttl(&self) -> Option<Duration> {
         self.origin().ttl
     }
 
-    /// The deadline: [`ttl`](Self::ttl) after the SDK has read the request. Some milliseconds after it, the caller gets
-    /// `DEADLINE_EXCEEDED`, and the handler's future is dropped. `None` if there is no deadline.
+    /// The deadline: [`ttl`](Self::ttl) after the SDK has read the request. Some milliseconds after it, the SDK replies with
+    /// `DEADLINE_EXCEEDED`, and drops the handler's future; a method that blocks its thread goes on. `None` if there is no ttl, or if the
+    /// deadline is beyond the clock's range.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.origin().deadline
     }
 
-    /// The time from now to the deadline; zero after it, `None` if there is no deadline.
+    /// The time from now to the [`deadline`](Self::deadline); zero after it, `None` if there is none.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Whether the request was answered before its handler has ended: the caller has cancelled it, its deadline is over, or the module's
-    /// shutdown could not wait longer. False after the handler has replied. A handler that blocks its thread should check this now and
-    /// then, and return if it is true: its result is lost. An async handler need not: its future is dropped.
+    /// shutdown could not wait longer. It then stays true. It stays false if the handler has replied. A handler that blocks its thread
+    /// should check this now and then, and return if it is true: its result is lost. An async handler need not: its future is dropped.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.origin().cancelled.initialized()
     }
 
-    /// Waits until [`is_cancelled`](Self::is_cancelled) is true: for tasks that the handler has spawned. Never returns if the handler
-    /// replies first.
+    /// Waits until [`is_cancelled`](Self::is_cancelled) is true: for tasks that the handler has spawned. Returns at once if it is true
+    /// already. Never returns if the handler replies first.
     pub async fn cancelled(&self) {
         self.origin().cancelled.wait().await;
     }
@@ -138,14 +139,15 @@ impl Context {
         let _ = self.origin().cancelled.set(());
     }
 
-    /// Sets the value of type `T`, in place of an earlier one; [`get`](Self::get) returns it in the handler. For
-    /// [middleware](crate::middleware). Clones of the context that were made before don't have it.
+    /// Sets the value of type `T`, in place of an earlier one of that type; [`get`](Self::get) returns it in the handler. For
+    /// [middleware](crate::middleware), but a handler may use it too. It changes this clone of the context, and those that are made of it
+    /// later; other clones keep what they have.
     pub fn insert<T: Any + Send + Sync>(&mut self, value: T) {
         let values = Arc::make_mut(self.extensions.0.get_or_insert_default());
         values.insert(TypeId::of::<T>(), Arc::new(value));
     }
 
-    /// The value of exactly the type `T` that middleware has [inserted](Self::insert). `None` if it has inserted none.
+    /// The value of exactly the type `T` that was [inserted](Self::insert) last. `None` if none was.
     #[must_use]
     pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.extensions.0.as_ref()?.get(&TypeId::of::<T>())?.downcast_ref()

@@ -16,8 +16,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why a request failed: a code for programs, a message for people, and details. It is the `error(code, message, details)` of the
 /// Python and Node.js SDKs. A handler that returns it sends all of this to the caller; a call of another module returns the callee's.
 ///
-/// Every `std::error::Error` converts into it with `?`, and becomes [`INTERNAL`](code::INTERNAL) with its own message; its sources go
-/// to the module's log, not to the caller. For that reason this type is not a `std::error::Error` itself.
+/// Every `std::error::Error` that is `Send`, `Sync` and `'static` converts into it with `?`, and becomes [`INTERNAL`](code::INTERNAL), not
+/// retryable, with its own message. Its sources are not sent to the caller: if a handler, `init` or `shutdown` returns the error, they go
+/// to the module's log. Because of this conversion, this type is not a `std::error::Error` itself.
 ///
 /// ```
 /// use ixt_sdk::{Error, Result, code};
@@ -44,8 +45,8 @@ struct Inner {
 
 impl Error {
     /// An error that is not retryable, with one of the codes in [`code`](crate::code), or with a code of the service: by convention in
-    /// upper case, such as `OUT_OF_STOCK`. An empty code is sent as `INTERNAL`. If the code has more than 256 bytes, the caller gets
-    /// `INTERNAL`. The host cuts a message after 64 KiB.
+    /// upper case, such as `OUT_OF_STOCK`. An empty code is sent as `INTERNAL`. If the code has more than 256 bytes, the host can't read
+    /// the reply, and the caller gets `INTERNAL`. The host cuts a message after 64 KiB.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             code: code.into(),
@@ -78,7 +79,7 @@ impl Error {
     }
 
     /// Sets a detail for the caller's program, in place of one with the same key. A value that can't be JSON (a map whose keys are not
-    /// strings, say) becomes a string with the reason.
+    /// strings, say) becomes a string with the reason. A float that is not finite becomes `null`.
     #[must_use]
     pub fn detail(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
         self.0.details.insert(key.into(), json_or_reason(value));
@@ -92,13 +93,14 @@ impl Error {
         self
     }
 
-    /// The code: one of those in [`code`](crate::code), or a code of the service.
+    /// The code: one of those in [`code`](crate::code), or a code of the service. As it was given to [`new`](Self::new), even if it is
+    /// empty.
     #[must_use]
     pub fn code(&self) -> &str {
         &self.0.code
     }
 
-    /// The message, for people.
+    /// The message, for people. May be empty.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
@@ -110,7 +112,8 @@ impl Error {
         &self.0.details
     }
 
-    /// Whether the same request may succeed later.
+    /// Whether the same request may succeed later: true after [`retryable`](Self::retryable), for [`unavailable`](Self::unavailable), and
+    /// if the callee or the host has said so.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.0.retryable
@@ -135,7 +138,7 @@ impl Error {
         causes
     }
 
-    /// The error in a `service_response`, or in a module's reply to the test host. Details that can't be read are left out.
+    /// The error in a `service_response`, or in a module's reply to the test host. Details that are not an object are left out.
     pub(crate) fn from_body(body: ErrorBody<'_>) -> Self {
         let details = body.details.and_then(|details| serde_json::from_str(details.get()).ok());
         Self(Box::new(Inner {

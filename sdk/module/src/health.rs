@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::json_value::json_or_reason;
 
 /// The result of a module's health check: whether the module works, whether it takes calls, and any details. `on_health_check` of the
-/// Python and Node.js SDKs returns the same.
+/// Python and Node.js SDKs returns the same. In JSON it is the object of its details.
 ///
 /// ```
 /// use ixt_sdk::Health;
@@ -21,14 +21,14 @@ use crate::json_value::json_or_reason;
 pub struct Health(Map<String, Value>);
 
 impl Health {
-    /// The module works.
+    /// The module works: the only detail is `healthy`, which is true.
     #[must_use]
     pub fn healthy() -> Self {
         Self::new(true)
     }
 
     /// The module doesn't work, for this reason, which becomes the detail `message`. After some such checks in a row, the host ends the
-    /// process; the host's configuration says how many.
+    /// process; the host's configuration says how many. The process takes calls meanwhile.
     #[must_use]
     pub fn unhealthy(reason: impl Into<String>) -> Self {
         Self::new(false).detail("message", reason.into())
@@ -42,19 +42,20 @@ impl Health {
         Self::new(true).detail("ready", false).detail("message", reason.into())
     }
 
-    /// Whether the module works: the detail `healthy` is `true`.
+    /// Whether the module works: the detail `healthy` is `true`. Without that detail it is false.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.0.get("healthy") == Some(&Value::Bool(true))
     }
 
-    /// Whether this process takes new calls and events: true unless the detail `ready` is false.
+    /// Whether this process takes new calls and events, as far as this check says: true unless the detail `ready` is `false`.
+    /// [`Runtime::set_ready`](crate::Runtime::set_ready) is separate: it changes no report.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.get("ready") != Some(&Value::Bool(false))
     }
 
-    /// All details, `healthy` included.
+    /// All details, `healthy` included. The SDK adds `ixt` when it replies, so that the test harness gets a report with it.
     #[must_use]
     pub fn details(&self) -> &Map<String, Value> {
         &self.0
@@ -64,9 +65,9 @@ impl Health {
         Self(Map::from_iter([("healthy".to_owned(), Value::Bool(healthy))]))
     }
 
-    /// Sets a detail, in place of one with the same key. The SDK sets `ixt`; `healthy`, `ready` and `message` mean what the constructors
-    /// say. A value that can't be JSON (a map whose keys are not strings, say) becomes a string with the reason. If the whole report has
-    /// more than 64 KiB as JSON, the host keeps only `healthy` and `ready`.
+    /// Sets a detail, in place of one with the same key. The SDK replaces `ixt` with its own; `healthy`, `ready` and `message` mean what
+    /// the constructors say. A value that can't be JSON (a map whose keys are not strings, say) becomes a string with the reason, and a
+    /// float that is not finite `null`. If the whole report has more than 64 KiB as JSON, the host keeps only `healthy` and `ready`.
     #[must_use]
     pub fn detail(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
         self.0.insert(key.into(), json_or_reason(value));
@@ -74,7 +75,8 @@ impl Health {
     }
 }
 
-/// A health check that returns an error reports the module as unhealthy, with the error's message, code and details.
+/// A health check that returns an error, or panics, reports the module as unhealthy: with the error's message as `message`, its code as
+/// `code`, and its details, if it has any, as `details`.
 impl From<Error> for Health {
     fn from(error: Error) -> Self {
         let health = Self::unhealthy(error.message()).detail("code", error.code());

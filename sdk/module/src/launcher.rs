@@ -30,9 +30,10 @@ use crate::transport::plain::PlainExecutor;
 use crate::transport::socket::Socket;
 use crate::transport::thread_executor::ThreadExecutor;
 
-/// The environment variable with the path of the host's socket. Without it, [`Launcher::run`] prints the help and ends.
+/// The environment variable with the path of the host's socket. Without it, [`Launcher::run_async`] prints the help and ends.
 const SOCKET: &str = "IXT_IPC_SOCKET";
-/// The environment variable with this process's id, for hosts that don't send it in `init`. Without it, the id is empty.
+/// The environment variable with this process's id, for hosts that don't send it in `init`. Without it, or if it is not UTF-8, the id is
+/// empty.
 const MODULE_ID: &str = "IXT_MODULE_ID";
 /// The environment variable that overrides `Launcher::max_concurrency`.
 const MAX_CONCURRENCY: &str = "IXT_MAX_CONCURRENCY";
@@ -58,7 +59,7 @@ const DEFAULT_MAX_QUEUED: usize = 4096;
 pub struct Launcher<M: Module> {
     /// The module with its middleware.
     pub(crate) starter: Starter<M>,
-    /// Without `IXT_MAX_CONCURRENCY`, which `run_async` reads.
+    /// Without `IXT_MAX_CONCURRENCY`, which `run` and `run_async` read.
     pub(crate) limits: Limits,
 }
 
@@ -71,10 +72,10 @@ impl<M: Module> Launcher<M> {
         Self { starter: Starter { wrap: None, module: PhantomData }, limits }
     }
 
-    /// Sets how many handlers of services and events run at the same time; 256 by default. The environment variable
-    /// `IXT_MAX_CONCURRENCY` takes precedence in [`run`](Self::run) and [`run_async`](Self::run_async); if it is not a number above 0,
-    /// the module does not start. A handler whose thread blocks counts until its method returns, even if the request was answered
-    /// before. `init`, health checks and the module's own calls don't count.
+    /// Sets how many handlers of services and events run at the same time at most, all together; 256 by default. The last call counts. The
+    /// environment variable `IXT_MAX_CONCURRENCY` takes precedence in [`run`](Self::run) and [`run_async`](Self::run_async); if it is not a
+    /// number above 0, the module does not start. A handler whose thread blocks counts until its method returns, even if the request was
+    /// answered before. `init`, health checks and the module's own calls don't count.
     ///
     /// # Panics
     ///
@@ -85,16 +86,16 @@ impl<M: Module> Launcher<M> {
         self
     }
 
-    /// Sets how many more requests are queued while `max_concurrency` handlers run; 4,096 by default, none with 0. The request with the
-    /// highest priority begins next, but every eighth time the oldest one. Requests beyond the limit are refused with
-    /// `RESOURCE_EXHAUSTED`, retryable.
+    /// Sets how many more requests are queued at most while `max_concurrency` handlers run; 4,096 by default, none with 0. The request with
+    /// the highest priority begins next (of several, the oldest), but every eighth time the oldest of all. Requests beyond the limit are
+    /// refused with `RESOURCE_EXHAUSTED`, retryable.
     pub fn max_queued(mut self, requests: usize) -> Self {
         self.limits.max_queued = requests;
         self
     }
 
     /// Puts [middleware](crate::middleware) around the handler and around the layers of earlier calls: the last layer is the outermost.
-    /// `Layer::layer` is called once, after `Handler::init` has succeeded.
+    /// `Layer::layer` is called once for each, the innermost first, after `Handler::init` has succeeded and before `init` is answered.
     pub fn layer<L>(mut self, layer: L) -> Self
     where
         L: Layer<Next> + Send + Sync + 'static,
@@ -111,15 +112,15 @@ impl<M: Module> Launcher<M> {
         self
     }
 
-    /// Runs the module on a new tokio runtime, and returns when the module has shut down. Tasks that still run then are dropped. Call it
-    /// in `main`, and return its result, which becomes the exit status:
+    /// Runs the module on a new tokio runtime, and returns when the module has shut down. Tasks that still run then are dropped; threads
+    /// that still block are not waited for. Call it in `main`, and return its result, which becomes the exit status:
     ///
-    /// - 0 after a shutdown that the host, SIGTERM, SIGINT or the end of the connection has begun, if `Handler::shutdown` succeeds;
-    /// - 1 if the module can't start or `Handler::shutdown` fails (the log says why), if `init` is refused or fails (the reply to `init`
-    ///   says why), or if a thread of the SDK panics;
+    /// - 0 after a shutdown that the host, SIGTERM, SIGINT or the end of the connection has begun, unless `Handler::shutdown` fails;
+    /// - 1 if the module can't start or `Handler::shutdown` fails (the log says why), if the first `init` is refused or fails while no
+    ///   shutdown runs (the reply to `init` says why), or if a thread of the SDK panics;
     /// - 2 if it was started without a host, that is without `IXT_IPC_SOCKET`; it prints to stderr how to start it.
     ///
-    /// A second SIGTERM or SIGINT ends the process at once, with status 128 plus the number of the signal.
+    /// A second SIGTERM or SIGINT, also if the first was the other one, ends the process at once, with status 128 plus its number.
     ///
     /// Within a tokio runtime, such as that of `#[tokio::main]`, it logs an error and returns 1: call [`run_async`](Self::run_async)
     /// there.
@@ -154,9 +155,11 @@ impl<M: Module> Launcher<M> {
         }
     }
 
-    /// Does the same as [`run`](Self::run) on the current tokio runtime, which goes on when the module has ended. The runtime needs its
-    /// I/O and time drivers (`enable_all`; without them this panics, or never returns), and at least `max_concurrency` threads in its
-    /// blocking pool if all handlers may block. After this has returned, the process ignores SIGTERM and SIGINT.
+    /// Does the same as [`run`](Self::run) on the current tokio runtime, which goes on when the module has ended. The runtime needs its I/O
+    /// and time drivers (`enable_all`; without them this panics, or never returns), and at least `max_concurrency` threads in its blocking
+    /// pool if all handlers may block. Once it has connected to the host, the process has the SDK's handlers for SIGTERM and SIGINT; after
+    /// this has returned, it ignores both. Await it to its end: if it is dropped before, its threads go on serving requests, and the
+    /// connection stays open until the host closes it.
     pub async fn run_async(mut self) -> ExitCode {
         let Some(socket) = env::var_os(SOCKET) else {
             eprint!("{}", help::<M>());
@@ -196,7 +199,7 @@ impl Limits {
     ///
     /// # Errors
     ///
-    /// If the value is not a number above 0: the message for the log.
+    /// If the value is not a number above 0, also if it is empty: the message for the log. The limit is then unchanged.
     fn read_environment(&mut self) -> Result<(), String> {
         let Some(text) = env::var_os(MAX_CONCURRENCY) else { return Ok(()) };
         let number = text.to_str().and_then(|text| text.parse().ok()).filter(|number| *number > 0);
@@ -206,12 +209,12 @@ impl Limits {
     }
 }
 
-/// Runs the session with the host at the other end of `stream`, and waits for its end. Installs the panic hook and the signal handlers
-/// first, and the subscriber of tracing.
+/// Runs the session with the host at the other end of `stream`, and waits for its end. Installs the panic hook, the subscriber of tracing
+/// and the signal handlers first.
 ///
 /// # Errors
 ///
-/// If a signal handler can't be installed, or the reader or the watchdog can't be started. The host then gets no reply to `init`.
+/// If a signal handler can't be installed, or the reader or the watchdog can't be started. The host may then get no reply to `init`.
 async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Result<End> {
     let (stream, tokio) = (Arc::new(stream), Handle::current());
     panic_hook::install();
@@ -256,7 +259,8 @@ async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Resu
     Ok(end)
 }
 
-/// The text that a module prints if it is started without a host: its name and version, and how to call its services.
+/// The text that a module prints if it is started without a host: its name and version, and how to call its services, with
+/// [`LISTED_TOPICS`] of them at most. Ends with a line end.
 fn help<M: Module>() -> String {
     let mut topics = M::topics();
     let mut help = format!(

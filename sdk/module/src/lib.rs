@@ -31,13 +31,14 @@
 //!
 //! The types that an author uses:
 //!
-//! - [`Error`] and [`Result`]: what a handler returns if it fails. Any `std::error::Error` converts with `?`.
+//! - [`Error`] and [`Result`]: what a handler returns if it fails. A `std::error::Error` that is `Send`, `Sync` and `'static` converts with
+//!   `?`.
 //! - [`Context`]: the caller, the trace and the deadline of a request. [`Runtime`]: the module's view of its host. Both implement
 //!   [`Caller`], which has the message [`Bus`] and the [`Kv`] store. The generated functions that call other modules and publish
 //!   events take either.
 //! - [`Bytes`]: a value of the manifest's type `bytes`. [`SecretString`] and [`SecretSlice`]: secrets of the configuration.
 //! - [`Payload`] and [`Response`]: the request as bytes, and the free-form response, of a service for which the manifest declares no
-//!   request or no response.
+//!   request or no response. An event without a declared payload is a [`Payload`] too.
 //! - [`Health`]: the result of a health check. [`log`], [`log_error`] and [`LogLine`]: lines for the host's log.
 //! - [`blocking`]: runs code that blocks its thread. [`Launcher`]: limits and [`middleware`].
 //!
@@ -48,7 +49,7 @@
 //! - `pattern`: the manifest's key `pattern`. `datetime`: its type `datetime`, which is jiff's `Timestamp` in Rust. Without the feature,
 //!   the code of a manifest that needs it doesn't compile.
 //! - `tracing`: events of the crate tracing become lines of the host's log.
-//! - `testing`: the test harness, which runs a module in memory.
+//! - `testing`: the test harness `ixt_sdk::testing`, which runs a module in memory.
 //! - `compare-machinery`: for the benchmarks of this project only.
 
 mod blocking;
@@ -141,7 +142,8 @@ macro_rules! include_module {
     };
 }
 
-/// The items that generated code uses. Not for authors: all of them may change together with `ixt-build`.
+/// The items that generated code uses. Not for authors: all of them may change together with `ixt-build`, whose generation
+/// `__require_generation` compares.
 #[doc(hidden)]
 pub mod __private {
     #[cfg(feature = "pattern")]

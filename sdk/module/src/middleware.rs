@@ -1,10 +1,11 @@
 //! Middleware: code around every call of a handler, for authentication, metrics, timing or limits.
 //!
 //! A middleware is a tower [`Layer`] over a [`Service`] that takes a [`Request`] and returns a [`Reply`] or an [`Error`];
-//! [`Launcher::layer`](crate::Launcher::layer) puts it around the handler. It gets service calls and events alike, before their
-//! payload is read into the manifest's type, but not `init`, health checks and the shutdown. The request's deadline, log scope and
-//! concurrency limit hold for it too: at the deadline its future is dropped. If it panics, the reply is `INTERNAL`, as after a panic of
-//! the handler. It may also reply without calling the handler.
+//! [`Launcher::layer`](crate::Launcher::layer) puts it around the handler. It gets service calls and events alike, before their payload is
+//! read into the manifest's type, but not `init`, health checks and the shutdown. The request's deadline, log scope and concurrency limit
+//! hold for it too: at the deadline its future is dropped. If it panics, the reply is `INTERNAL`, as after a panic of the handler. A
+//! request that is queued gets to it only when it begins. It may return an error without calling the handler. It can't make a successful
+//! [`Reply`]: it returns the one that it gets from the handler, or a clone of an earlier one.
 //!
 //! ```
 //! use std::task::{Context, Poll};
@@ -70,8 +71,10 @@ pub use crate::reply::Reply;
 use crate::request::Handling;
 pub use crate::request::{Request, TopicKind};
 
-/// The [`Service`] that a [`Layer`] is put around: the handler, or the next middleware inside. It is always ready. Topics that the module
-/// doesn't have get to it too: it answers them with `UNKNOWN_TOPIC`.
+/// The [`Service`] that a [`Layer`] is put around: the handler, or the next middleware inside. Its `poll_ready` is always `Ok` at once; it
+/// may be called any number of times, also at the same time by clones. Topics that the module doesn't have get to it too: the handler
+/// answers them with `UNKNOWN_TOPIC`. If a middleware inside is not ready, the future that `call` returns waits for it, and returns its
+/// error if it has one.
 #[derive(Clone)]
 pub struct Next(Arc<dyn Fn(Request) -> Handling + Send + Sync>);
 
@@ -86,7 +89,8 @@ impl Next {
         self.0(request)
     }
 
-    /// Puts a layer around this service. Each request gets a clone of the layer's service, which is polled for readiness first.
+    /// Puts a layer around this service. Each request gets a clone of the layer's service, which is polled for readiness first. An error of
+    /// readiness is the reply.
     pub(crate) fn wrapped<L>(self, layer: &L) -> Self
     where
         L: Layer<Self>,

@@ -23,8 +23,9 @@ use crate::response::Response;
 use crate::runtime::Runtime;
 use crate::topic::UnknownTopic;
 
-/// A module and the author's `Handler` of it. Generated code implements it. The SDK calls `init` once and first, then the others, several
-/// at a time, and `shutdown` last, if `init` has succeeded.
+/// A module and the author's `Handler` of it. Generated code implements it. The SDK calls `topics` at any time, and `init` at most once. If
+/// `init` has succeeded, it then calls the others, several at a time, from any thread, and `shutdown` last, at most once. Methods that
+/// block their threads may still run then.
 pub trait Module: 'static {
     /// The module's name in its manifest.
     const NAME: &'static str;
@@ -37,13 +38,13 @@ pub trait Module: 'static {
     /// The author's type, which implements the generated `Handler`.
     type Handler: Send + Sync + 'static;
 
-    /// The topics of all services, sorted.
+    /// The topics of all services that the module provides, sorted, each once. Empty if it provides none.
     fn topics() -> impl Iterator<Item = &'static str>;
     /// Calls `Handler::init`.
     fn init(config: Self::Config, runtime: Runtime) -> impl Future<Output = Result<Self::Handler>> + Send;
     /// Calls the handler's method for a service of this module. Middleware has been called before.
     fn handle(topic: Self::Topic, call: Call<Self::Handler>) -> Handling;
-    /// The topics of the events that the module subscribes to, sorted.
+    /// The topics of the events that the module subscribes to, sorted, each once: they are found by binary search.
     const EVENTS: &'static [&'static str] = &[];
     /// Calls the handler's method for the event with this index in `EVENTS`. Generated code has it if there is an event; without it, this
     /// panics, and is never called.
@@ -77,7 +78,7 @@ where
 /// a closure nor an `async` block for each topic, which would be most of the compile time.
 ///
 /// A payload that is not of the method's type is the error `INVALID_INPUT`, and the method is not called. A response that can't be JSON is
-/// the error `INTERNAL`.
+/// the error `INTERNAL`. The payload is read when the future is first polled.
 pub struct Call<H> {
     handler: Arc<H>,
     payload: Payload,
@@ -101,8 +102,8 @@ impl<H: Send + Sync + 'static> Call<H> {
         })
     }
 
-    /// Reads the request, and calls a blocking method on a thread of tokio's blocking pool. The method runs to its end even if the future
-    /// is dropped.
+    /// Reads the request, and calls a blocking method on a thread of tokio's blocking pool. If the future is dropped after its first poll,
+    /// the method still runs to its end.
     pub fn blocking<Req, Res>(self, method: fn(&H, Req, Context) -> Result<Res>) -> Handling
     where
         Req: FromPayload + 'static,
@@ -120,7 +121,7 @@ impl<H: Send + Sync + 'static> Call<H> {
         })
     }
 
-    /// Reads the event, and calls the method for it. The reply is an empty object.
+    /// Reads the event, and calls the async method for it. The reply is an empty object, or the method's error.
     pub fn event<Event, F>(self, method: F) -> Handling
     where
         Event: FromPayload + 'static,
@@ -137,10 +138,10 @@ impl<H: Send + Sync + 'static> Call<H> {
 
 /// A module before `init`, for code that does not know its types.
 pub(crate) trait Start: Send + Sync {
-    /// The topics of all services, and of all events to which the module subscribes.
+    /// The topics of all services, and then of all events to which the module subscribes.
     fn topics(&self) -> Vec<(TopicKind, &'static str)>;
-    /// Reads the configuration, a JSON object, and calls `Handler::init`. A wrong configuration is the error `INVALID_INPUT`, and `init` is
-    /// not called.
+    /// Reads the configuration, a JSON object, at once, and returns the future that calls `Handler::init`. A wrong configuration is the
+    /// future's error `INVALID_INPUT`, and `init` is not called.
     fn start(&self, config: &str, runtime: Runtime) -> Boxed<Result<Arc<dyn Serve>>>;
 }
 

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 
-/// The payload of a request or an event, as bytes; empty if the caller has sent none. A handler gets it as it came if the manifest
-/// declares no `request` of the service, or no `payload` of the event.
+/// The payload of a request or an event, as bytes; empty if the caller has sent none. A handler gets it as it came (or as middleware has
+/// changed it) if the manifest declares no `request` of the service, or no `payload` of the event.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Payload(Vec<u8>);
 
@@ -20,7 +20,7 @@ impl Payload {
         self.0
     }
 
-    /// Reads the payload as text.
+    /// Reads the payload as text, which is empty if the payload is.
     ///
     /// # Errors
     ///
@@ -29,11 +29,13 @@ impl Payload {
         std::str::from_utf8(&self.0).map_err(|error| Error::invalid_input(format!("the payload is not UTF-8: {error}")))
     }
 
-    /// Reads the payload as JSON. An empty payload is an error here, since it is not JSON; for a declared type, the SDK takes it as `{}`.
+    /// Reads the payload as JSON. An empty payload is an error here, since it is not JSON; for a declared type, the SDK takes it as `{}`. A
+    /// generated type checks the rules of the manifest.
     ///
     /// # Errors
     ///
-    /// `INVALID_INPUT` if it is not JSON of this type, with the path of the wrong key in the message and in the detail `path`.
+    /// `INVALID_INPUT` if it is not JSON of this type: the first mistake, with the path of the wrong key in the message and in the detail
+    /// `path`. Without the path if the value as a whole is wrong.
     pub fn to_json<T: DeserializeOwned>(&self) -> Result<T> {
         read_json(&self.0).map_err(|invalid| Error::invalid_json("the payload is wrong", &invalid))
     }
@@ -66,15 +68,15 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// The types that a handler's method can take as its request or event: a declared type, or [`Payload`]. The SDK calls it before the
-/// method, and the test harness for what the module sends.
+/// The types that a handler's method can take as its request or event: a declared type, or [`Payload`]. The SDK calls it before the method.
+/// The test harness calls it for what the module sends to a stub or publishes.
 pub trait FromPayload: Sized + Send {
-    /// Reads the value from the payload. For a declared type, an empty payload stands for `{}`.
+    /// Reads the value from the payload. For a declared type, an empty payload stands for `{}`. A [`Payload`] is always right.
     ///
     /// # Errors
     ///
-    /// `INVALID_INPUT` if the payload is not JSON of this type, with the path of the wrong key in the message and in the detail
-    /// `path`.
+    /// `INVALID_INPUT` if the payload is not JSON of this type, with the path of the wrong key in the message and in the detail `path`.
+    /// Without the path if the value as a whole is wrong.
     fn read(payload: Payload) -> Result<Self>;
 }
 
@@ -95,7 +97,7 @@ impl<T: DeserializeOwned + Send> FromPayload for T {
 /// The types that the test harness can send as a request or an event: a declared type, or [`Payload`].
 #[cfg(feature = "testing")]
 pub trait IntoPayload {
-    /// The payload: JSON for a declared type.
+    /// The payload: JSON for a declared type, the bytes as they are for a [`Payload`].
     ///
     /// # Errors
     ///
@@ -117,8 +119,9 @@ impl<T: serde::Serialize> IntoPayload for T {
     }
 }
 
-/// Encodes bytes as base64 text (RFC 4648, standard alphabet, padded), the form of a payload on the wire: the `encode_payload` of the
-/// Python and Node.js SDKs.
+/// Encodes bytes as base64 text (RFC 4648, standard alphabet, padded, without line ends): the `encode_payload` of the Python and Node.js
+/// SDKs. No bytes become the empty text. It is the form of a payload within the JSON of a frame. In this SDK the payloads of handlers and
+/// calls are bytes, which need no encoding.
 ///
 /// ```
 /// let text = ixt_sdk::encode_payload(b"hello world");
@@ -130,11 +133,11 @@ pub fn encode_payload(bytes: impl AsRef<[u8]>) -> String {
     encode_base64(bytes.as_ref())
 }
 
-/// Decodes base64 text: the `decode_payload` of the Python and Node.js SDKs.
+/// Decodes base64 text: the `decode_payload` of the Python and Node.js SDKs. The empty text is no bytes.
 ///
 /// # Errors
 ///
-/// `INVALID_INPUT` if the text is not base64 of the standard alphabet (RFC 4648) with padding.
+/// `INVALID_INPUT` if the text is not base64 of the standard alphabet (RFC 4648) with padding. White space and line ends are errors too.
 pub fn decode_payload(text: &str) -> Result<Vec<u8>> {
     decode_base64(text).map_err(|error| Error::invalid_input(error.to_string()))
 }

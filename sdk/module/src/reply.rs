@@ -17,11 +17,13 @@ pub struct Reply(Object<'static>);
 
 /// The types that a service's handler can return: a response of a declared type, or a [`Response`](crate::Response).
 pub trait IntoReply {
-    /// Writes the response as JSON.
+    /// Writes the response as JSON, without checking the manifest's rules.
     ///
     /// # Errors
     ///
-    /// `INTERNAL` if JSON can't express it: a float that is not finite, a path that is not UTF-8.
+    /// `INTERNAL` if JSON can't express it, or if it is not an object in JSON, which a type of the author's may be. JSON can't express a
+    /// float of a declared type that is not finite, or a path that is not UTF-8. A [`Response`](crate::Response) fails if one of the values
+    /// that it was given can't be JSON.
     fn into_reply(self) -> Result<Reply>;
 }
 
@@ -37,8 +39,8 @@ impl Reply {
         Self(data)
     }
 
-    /// Encodes a value of a generated type. The first field of the type `bytes` with 256 bytes or more is kept outside of the JSON, so that
-    /// it can be sent without base64. `INTERNAL` if JSON can't express the value, or if it is not an object.
+    /// Encodes a value of a generated type. The first field of a record that is of the type `bytes` and has 256 bytes or more is kept
+    /// outside of the JSON, so that it can be sent without base64. `INTERNAL` if JSON can't express the value, or if it is not an object.
     pub(crate) fn encode(value: &impl Encode) -> Result<Self> {
         struct Whole<'a, T>(&'a T, RefCell<Apart>);
 

@@ -29,7 +29,8 @@ pub struct Request {
     pub(crate) permit: Option<Permit>,
 }
 
-/// A handler's future of its reply. Boxed, since one future type for a thousand topics would be huge.
+/// A handler's future of its reply. It may panic: who polls it catches that. Boxed, since one future type for a thousand topics would be
+/// huge.
 pub type Handling = Boxed<Result<Reply>>;
 
 impl Request {
@@ -54,21 +55,21 @@ impl Request {
         &mut self.context
     }
 
-    /// The payload as it came, perhaps empty. The SDK reads it into the manifest's type after the last middleware, and answers
-    /// `INVALID_INPUT` if that fails.
+    /// The payload as it came, or as a middleware further out has changed it; perhaps empty. The SDK reads it into the manifest's type
+    /// after the innermost middleware, and returns `INVALID_INPUT` to that if it can't.
     #[must_use]
     pub fn payload(&self) -> &Payload {
         &self.payload
     }
 
-    /// The payload, to replace it before the handler's type is read: by one that was decrypted, say.
+    /// The payload, to replace it before it is read into the handler's type: by one that was decrypted, say.
     pub fn payload_mut(&mut self) -> &mut Payload {
         &mut self.payload
     }
 }
 
 /// The right to be one of the `max_concurrency` handlers that run at the same time. A request has it while the author's code may run.
-/// Dropping it returns it, so that the next queued request can begin.
+/// Dropping it returns it, so that the next queued request can begin; if it was split, dropping its last part does.
 #[derive(Debug)]
 pub(crate) struct Permit {
     issuer: Arc<dyn PermitIssuer>,
@@ -88,7 +89,7 @@ impl Permit {
         Self { issuer, parts: None }
     }
 
-    /// Splits the permit in two parts. It is returned when both are dropped.
+    /// Splits the permit in two parts, which may be split again. It is returned when all parts are dropped.
     pub(crate) fn split(mut self) -> (Self, Self) {
         let parts = self.parts.get_or_insert_default();
         let other = Self { issuer: Arc::clone(&self.issuer), parts: Some(Arc::clone(parts)) };

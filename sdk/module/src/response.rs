@@ -35,8 +35,8 @@ impl Response {
         Self::default()
     }
 
-    /// Sets a key, in place of an earlier value. If the value can't be JSON (a map whose keys are not strings, say), the reply
-    /// becomes the error `INTERNAL`, which names the key, even if the key is set again.
+    /// Sets a key, in place of an earlier value. If the value can't be JSON (a map whose keys are not strings, say), the reply becomes the
+    /// error `INTERNAL`, which names the first such key, even if the key is set again. A float that is not finite becomes `null`.
     #[must_use]
     pub fn with(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
         let key = key.into();
@@ -53,9 +53,9 @@ impl Response {
         self
     }
 
-    /// Sets a key to bytes, as [`with`](Self::with) does with [`Bytes`](crate::Bytes), but faster for 256 bytes or more: these are sent
-    /// raw if the host and the module have negotiated that. Otherwise they are base64 text in the JSON. If several keys are set to
-    /// bytes, only those of the last one are sent raw.
+    /// Sets a key to bytes, as [`with`](Self::with) does with [`Bytes`](crate::Bytes), but faster for 256 bytes or more: these are sent raw
+    /// if the host and the module have negotiated that. Otherwise they are base64 text in the JSON. If several keys are set to bytes, only
+    /// those of the last one are sent raw, and none if it has fewer than 256.
     ///
     /// ```
     /// # use ixt_sdk::Response;
@@ -76,7 +76,7 @@ impl Response {
         self
     }
 
-    /// Makes a response from a struct, a map, or `json!({ … })`.
+    /// Makes a response from a struct, a map, or `json!({ … })`. Bytes in it are never sent raw.
     ///
     /// # Errors
     ///

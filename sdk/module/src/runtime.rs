@@ -33,16 +33,16 @@ impl Runtime {
         Self { module_id: module_id.into(), link: Link::of_module(calls), stopping: Arc::clone(stopping) }
     }
 
-    /// This process's id, `name:version/instance-NNN`: the one in the host's `init`, or else in the environment variable
-    /// `IXT_MODULE_ID`. Empty if the host has set neither.
+    /// This process's id, `name:version/instance-NNN`: the one in the host's `init`, or else in the environment variable `IXT_MODULE_ID`.
+    /// Empty if the host has set neither. With the host of the test harness it is `test:0.0.0/instance-001`.
     #[must_use]
     pub fn module_id(&self) -> &str {
         &self.module_id
     }
 
     /// Tells the host what `Handler::init` is doing, and asks it to wait until `extend` from now, or until its own `init_timeout`,
-    /// whichever is later. More than an hour counts as an hour: call this again for more. The host logs the message, unless it is empty or
-    /// the last one again. With [`Duration::ZERO`] no timeout changes. Returns at once.
+    /// whichever is later. A later call never shortens the time. More than an hour counts as an hour: call this again for more. The host
+    /// logs the message, unless it is empty or the last one again. With [`Duration::ZERO`] no timeout changes. Returns at once.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -59,9 +59,9 @@ impl Runtime {
         self.link.outgoing().starting(message.as_ref(), extend_ms);
     }
 
-    /// Sets whether this process takes new calls and events. The default is true. It may be called in `init`: the process then is not ready
-    /// when `init` ends. Returns at once; the SDK tells the host at once, or, if the host doesn't know the frame `ready`, with the next
-    /// health check.
+    /// Sets whether this process takes new calls and events. The default is true; the value that holds already changes nothing. It may be
+    /// called in `init`: with false, the process is not ready when `init` ends. Returns at once; the SDK tells the host at once, or, if the
+    /// host doesn't know the frame `ready`, with the next health check.
     ///
     /// While a process is not ready, the host sends new calls and events to other processes of the module, or queues them. The process
     /// still handles the requests that it has, and still gets health checks. A health check that returns
@@ -72,9 +72,9 @@ impl Runtime {
     }
 
     /// Waits until this process begins to stop: the host drains it before a restart or a stop, or it shuts down. Returns at once after
-    /// that; a process that has begun to stop never takes it back. For background tasks, and for handlers that would otherwise delay the
-    /// end, such as a long poll. Calls to the host and to other modules still work until `Handler::shutdown` has ended, unless the host is
-    /// gone.
+    /// that; a process that has begun to stop never takes it back. If `init` fails, the process ends, and this does not return. For
+    /// background tasks, and for handlers that would otherwise delay the end, such as a long poll. Calls to the host and to other modules
+    /// still work until `Handler::shutdown` has ended, unless the host is gone.
     pub async fn stopping(&self) {
         self.stopping.wait().await;
     }

@@ -1,4 +1,5 @@
-//! A service or an event as a value that knows its types. Generated code has one for each, for the test harness.
+//! A service or an event as a value that knows its types, for the test harness. Generated code has one for each that the module provides,
+//! requires, publishes or subscribes to.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -27,7 +28,7 @@ macro_rules! named {
                 Self { topic, types: PhantomData }
             }
 
-            /// The topic.
+            /// The topic, as the manifest writes it.
             #[must_use]
             pub const fn topic(&self) -> &'static str {
                 self.topic

@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 
 use rustc_hash::FxHashMap;
 
-/// The error of a `FromStr` of the generated `Topic`: the module provides no service with this topic.
+/// The error of the `FromStr` of the generated `Topic`: the module provides no service with this topic, which has to be the same letter by
+/// letter. Topics of events are not in `Topic`. Displays as ``unknown topic `TOPIC` ``.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownTopic {
     topic: String,
@@ -41,7 +42,7 @@ impl<T: Copy> TopicIndex<T> {
         Self { all, name, by_name: OnceLock::new() }
     }
 
-    /// Finds a topic by its name.
+    /// Finds a topic by its name, which has to be the same letter by letter. Any thread may call this.
     ///
     /// # Errors
     ///

@@ -45,13 +45,14 @@ impl<'a> Bus<'a> {
         Self { link }
     }
 
-    /// Calls a service with any bytes as payload. Awaited, it returns the callee's data, a JSON object; bytes in it are base64 text.
+    /// Calls a service with any bytes as payload. Awaited, it returns the callee's data, a JSON object; bytes in it are base64 text. It has
+    /// no [`ttl`](Call::ttl) unless you set one, even if the manifest of the service has one. The manifest must list the call.
     pub fn send(self, topic: impl Into<Cow<'static, str>>, payload: impl AsRef<[u8]>) -> Call<Value> {
         Call::new(self.link, topic.into(), Ok(payload.as_ref().to_vec()), None)
     }
 
-    /// Calls a service with a request as JSON. Awaited, it returns the response as an `R`. A request that can't be JSON is the error
-    /// `INTERNAL` when the call is awaited.
+    /// Calls a service with a request as JSON, as [`send`](Self::send) does with bytes. Awaited, it returns the response as an `R`. A
+    /// request that can't be JSON is the error `INTERNAL` when the call is awaited.
     pub fn send_json<R: DeserializeOwned>(
         self,
         topic: impl Into<Cow<'static, str>>,
@@ -60,7 +61,8 @@ impl<'a> Bus<'a> {
         Call::new(self.link, topic.into(), json(request), None)
     }
 
-    /// A call of a service that the manifest declares. `payload` is the encoded request, `ttl_ms` that of the service's manifest.
+    /// A call of a service that the manifest declares. `payload` is the encoded request, or the error that the call returns when it is
+    /// awaited; `ttl_ms` is that of the service's manifest.
     pub(crate) fn call_declared<R>(
         self,
         topic: &'static str,
@@ -70,14 +72,15 @@ impl<'a> Bus<'a> {
         Call::new(self.link, topic.into(), payload, ttl_ms.map(Duration::from_millis))
     }
 
-    /// Publishes an event with any bytes as payload. Returns when the host has taken it. The publisher doesn't learn whether and when
-    /// subscribers handle it.
+    /// Publishes an event with any bytes as payload. It is sent at the first poll. Returns when the host has taken it. The publisher
+    /// doesn't learn whether and when subscribers handle it.
     ///
     /// # Errors
     ///
-    /// Those of the host, such as `RESOURCE_EXHAUSTED`, or `PERMISSION_DENIED` if the manifest doesn't list the event;
-    /// `RESOURCE_EXHAUSTED` of the SDK if the payload is over the host's limit for a frame, or the host does not read;
-    /// `DEADLINE_EXCEEDED` at the deadline of the request that it is called for; `UNAVAILABLE` if the host is gone.
+    /// Those of the host, such as `RESOURCE_EXHAUSTED`, or `PERMISSION_DENIED` if the manifest doesn't list the event; `RESOURCE_EXHAUSTED`
+    /// if the payload is over the host's limit for a frame, or, retryable, if the host does not read or 16,384 calls of the process wait;
+    /// `DEADLINE_EXCEEDED` at the deadline of the request that it is called for; `UNAVAILABLE`, retryable, if the host is gone. After
+    /// `DEADLINE_EXCEEDED`, and if the future is dropped before its end, the event may have been published all the same.
     pub async fn publish(self, topic: &str, payload: impl AsRef<[u8]>) -> Result<()> {
         let payload = payload.as_ref().to_vec();
         self.publish_bytes(topic, payload).await
@@ -109,8 +112,8 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec(value)?)
 }
 
-/// A call of another module. A future: the call is sent when it is first polled, and cancelled if it is dropped before the end. It panics
-/// if it is polled again after the end.
+/// A call of another module. A future: the call is sent when it is first polled. If it is dropped between that and the end, the call is
+/// cancelled; the callee may have done its work by then. It panics if it is polled again after the end.
 ///
 /// It returns the response, or an error:
 ///
@@ -121,7 +124,7 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>> {
 /// - `RESOURCE_EXHAUSTED` if the payload is over the host's limit for a frame, or, retryable, if the host does not read or 16,384 calls
 ///   of the process wait;
 /// - `INTERNAL` if the response can't be read or is not of the declared type, or if the request can't be JSON;
-/// - `UNAVAILABLE`, retryable, if the host is gone, or the module has shut down.
+/// - `UNAVAILABLE`, retryable, if the host is gone, or this module has shut down.
 #[must_use = "nothing is sent before it is awaited"]
 pub struct Call<R> {
     topic: Cow<'static, str>,
@@ -138,7 +141,7 @@ struct Unsent {
     topic: Cow<'static, str>,
     /// An error is returned when the call is awaited: the request can't be JSON.
     payload: Result<Vec<u8>>,
-    /// `None`: that of the request that the call is made for.
+    /// `None`: that of the request that the call is made for, or low if it is made for none.
     priority: Option<Priority>,
     /// `None`: there is only the deadline of the request that the call is made for, if any.
     ttl: Option<Duration>,
@@ -163,7 +166,7 @@ impl<R> Call<R> {
 
     /// Sets the time from the first poll to `DEADLINE_EXCEEDED`, in place of the service's `ttl_ms` in the manifest. The callee gets it
     /// rounded up to milliseconds. The call also ends at the deadline of the request that it is made for, if that is sooner. With zero it
-    /// ends at once. After the first poll this changes nothing.
+    /// ends with `DEADLINE_EXCEEDED` at once. A time beyond the clock's range counts as none. After the first poll this changes nothing.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         if let Some(unsent) = &mut self.unsent {
             unsent.ttl = Some(ttl);

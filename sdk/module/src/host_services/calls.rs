@@ -36,7 +36,8 @@ struct Waiting {
     /// The id of the last call; they count from 1.
     last_id: u64,
     calls: FxHashMap<u64, WaitingCall>,
-    /// For when a call of `expire` is planned: the earliest deadline, or up to [`EXPIRE_INTERVAL`] later. `None` if no call has a deadline.
+    /// For when a call of `expire` is planned: the earliest deadline or up to [`EXPIRE_INTERVAL`] later, or before it if the call for which
+    /// it was planned has ended. `None` if none is planned.
     next_expiry: Option<Instant>,
     /// The queues of open watches, by the numbers that the host gave them.
     watches: HashMap<u64, Arc<Changes>>,
@@ -52,7 +53,7 @@ struct WaitingCall {
     caller: Waiter,
 }
 
-/// The task that waits for the response. If it no longer waits, sending to it fails, and the response is dropped.
+/// The task that waits for the response. If it no longer waits, sending to it fails, and the response is dropped: a watch then ends.
 #[derive(Debug)]
 enum Waiter {
     /// A call of any method but `kv_store.watch`.
@@ -62,7 +63,7 @@ enum Waiter {
     Watch(Option<oneshot::Sender<CallEnd<Subscription>>>),
 }
 
-/// How a call ended. If the sender is dropped without one, the host is gone.
+/// How a call ended. If the sender is dropped without one, the host is gone, or the session has ended.
 #[derive(Debug)]
 enum CallEnd<T> {
     Response(Result<T>),
@@ -74,11 +75,11 @@ enum CallEnd<T> {
 pub(crate) struct Limit {
     /// When the SDK ends the call. The host gets `ttl_ms`, and may end it before.
     pub(crate) deadline: Instant,
-    /// The milliseconds from the call to the deadline, for the frame and for the error's message.
+    /// The milliseconds from the call to the deadline, rounded up: for the frame (of a bus call only), and for the error's message.
     pub(crate) ttl_ms: u64,
 }
 
-/// An open watch. Dropping it ends the watch: it sends `kv_store.unwatch`.
+/// An open watch. Dropping it ends the watch: it sends `kv_store.unwatch`, unless the host has ended the watch or is gone.
 #[derive(Debug)]
 pub(super) struct Subscription {
     number: u64,
@@ -145,7 +146,7 @@ impl Calls {
 
     /// Asks the host to begin a watch, and waits for its number. If the future is dropped, or the limit is over, no `cancel` is sent, since
     /// the host may have begun the watch already: the watch is ended when the response with its number comes. The errors are those of
-    /// [`request`](Self::request).
+    /// [`request`](Self::request), and `INTERNAL` if the response is wrong.
     pub(super) async fn watch(&self, body: ModuleFrame<'_>, limit: Option<Limit>) -> Result<Subscription> {
         let (sender, response) = oneshot::channel();
         self.send(body, Some(Waiter::Watch(Some(sender))), limit)?;
@@ -189,7 +190,8 @@ impl Calls {
     }
 
     /// Passes a response to the call that waits for it. Returns false if `id` is `None` or no request ever had it: the host has made a
-    /// mistake. A response to a request whose caller no longer waits is dropped: the host had sent it before it read the `cancel`.
+    /// mistake. A response to a request whose caller no longer waits is dropped (the host had sent it before it read the `cancel`), and so
+    /// is a second response to a request.
     pub(crate) fn respond(self: &Arc<Self>, id: Option<u64>, response: Result<Object<'static>>) -> bool {
         let Some(id) = id else { return false };
         let mut waiting = self.lock();

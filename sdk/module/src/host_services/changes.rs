@@ -19,7 +19,7 @@ fn bytes_of(change: &Change) -> usize {
     OVERHEAD_BYTES + 3 * change.key.len() + change.value.as_ref().map_or(0, Vec::len)
 }
 
-/// The changes of one watch that were not taken yet. Only the last change of each key is kept. No method waits.
+/// The changes of one watch that were not taken yet. Only the last change of each key is kept. No method waits, except for the lock.
 #[derive(Debug, Default)]
 pub(crate) struct Changes(Mutex<Queued>);
 
@@ -74,14 +74,15 @@ impl Changes {
         wake(queued);
     }
 
-    /// Ends the watch: the host is gone, or the session has ended. The queued changes can still be taken; after them [`poll`](Self::poll) returns `None`.
+    /// Ends the watch: the host is gone, or the session has ended. The queued changes can still be taken; after them [`poll`](Self::poll)
+    /// returns `None`.
     pub(crate) fn close(&self) {
         let mut queued = self.lock();
         queued.closed = true;
         wake(queued);
     }
 
-    /// Whether the watch was ended because changes were lost.
+    /// Whether the watch was ended because changes were lost. It stays true.
     pub(crate) fn is_overrun(&self) -> bool {
         self.lock().overrun
     }

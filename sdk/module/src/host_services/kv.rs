@@ -49,9 +49,11 @@ use crate::error::{Error, Result};
 /// # }
 /// ```
 ///
-/// Every method waits for the host's response. It may fail with an error of the host's; with `RESOURCE_EXHAUSTED` if the value is over the
-/// host's limit for a frame, the host does not read, or 16,384 calls of the process wait; with `DEADLINE_EXCEEDED` at the deadline of the
-/// request that it is called for; with `INTERNAL` if the response can't be read; and with `UNAVAILABLE` if the host is gone.
+/// Every method sends its request when it is first polled, and waits for the host's response: up to the deadline of the request that it is
+/// called for, without a limit if there is none. It may fail with an error of the host's (`UNAVAILABLE` if the store fails); with
+/// `RESOURCE_EXHAUSTED` if the value is over the host's limit for a frame, the host does not read, or 16,384 calls of the process wait;
+/// with `DEADLINE_EXCEEDED` at that deadline; with `INTERNAL` if the response can't be read; and with `UNAVAILABLE`, retryable, if the host
+/// is gone. After `DEADLINE_EXCEEDED` or `UNAVAILABLE`, or if the future is dropped, a write or a removal may have been made all the same.
 #[derive(Debug, Clone, Copy)]
 pub struct Kv<'a> {
     link: &'a Link,
@@ -78,7 +80,7 @@ impl<'a> Kv<'a> {
         Self { link }
     }
 
-    /// Reads the value of a key; `None` if there is no such key.
+    /// Reads the value of a key; `None` if there is no such key, or it has expired. A value may be empty.
     ///
     /// # Errors
     ///
@@ -87,18 +89,19 @@ impl<'a> Kv<'a> {
         Ok(self.entry(key).await?.map(|entry| entry.value))
     }
 
-    /// Reads the value of a key as JSON; `None` if there is no such key.
+    /// Reads the value of a key as JSON; `None` if there is no such key, or it has expired.
     ///
     /// # Errors
     ///
-    /// See [`Kv`]; `INTERNAL`, which names the key, if the value is not JSON of this type.
+    /// See [`Kv`]; `INTERNAL`, which names the key and does not quote the value, if the value is not JSON of this type. An empty value is
+    /// not JSON.
     pub async fn get_json<T: DeserializeOwned>(self, key: &str) -> Result<Option<T>> {
         let entry = self.entry(key).await?;
         let value = entry.map(|entry| entry.to_json()).transpose();
         value.map_err(|error| Error::internal(format!("`{key}`: {}", error.message())))
     }
 
-    /// Reads the value of a key with its revision; `None` if there is no such key.
+    /// Reads the value of a key with its revision; `None` if there is no such key, or it has expired.
     ///
     /// # Errors
     ///
@@ -136,7 +139,7 @@ impl<'a> Kv<'a> {
         Delete { kv: self, key, expected_revision: None }
     }
 
-    /// Whether a key exists.
+    /// Whether a key exists, and has not expired. Reads no value.
     ///
     /// # Errors
     ///
@@ -149,12 +152,12 @@ impl<'a> Kv<'a> {
         Ok(self.request::<Data>("exists", object(&Params::of(key))?).await?.exists)
     }
 
-    /// All keys with this prefix, sorted by their bytes; with `""`, all keys. The SDK reads them from the host page by page, so that keys
-    /// that are written meanwhile may or may not be among them.
+    /// All keys with this prefix, sorted by their bytes; with `""`, all keys. Empty if there is none. The SDK reads them from the host page
+    /// by page, so that keys that are written or removed meanwhile may or may not be among them.
     ///
     /// # Errors
     ///
-    /// See [`Kv`].
+    /// See [`Kv`]; `INVALID_INPUT` if the prefix has more than 1,024 bytes.
     pub async fn list(self, prefix: &str) -> Result<Vec<String>> {
         #[derive(Serialize)]
         struct List<'a> {
@@ -181,7 +184,8 @@ impl<'a> Kv<'a> {
     }
 
     /// Watches all keys with this prefix; with `""`, all keys. Returns when the host has begun the watch. The watch reports changes from
-    /// then on, not the values from before: to miss nothing, watch first, and then read. A process may have 1,024 watches.
+    /// then on, not the values from before: to miss nothing, watch first, and then read. It reports the changes of this process too. A
+    /// process may have 1,024 watches, also several with the same prefix.
     ///
     /// ```
     /// # use ixt_sdk::{Caller, Context, Result};
@@ -197,7 +201,8 @@ impl<'a> Kv<'a> {
     ///
     /// # Errors
     ///
-    /// See [`Kv`]; `RESOURCE_EXHAUSTED` beyond 1,024 watches; `UNIMPLEMENTED` from a host that knows no watches.
+    /// See [`Kv`]; `INVALID_INPUT` if the prefix has more than 1,024 bytes; `RESOURCE_EXHAUSTED` beyond 1,024 watches; `UNIMPLEMENTED` from
+    /// a host that knows no watches. After `DEADLINE_EXCEEDED`, and if the future is dropped, no watch stays.
     pub async fn watch(self, prefix: &str) -> Result<Watch> {
         #[derive(Serialize)]
         struct Params<'a> {
@@ -220,7 +225,8 @@ impl<'a> Kv<'a> {
 #[derive(Default, Deserialize)]
 struct Base64(#[serde(deserialize_with = "deserialize_base64")] Vec<u8>);
 
-/// A write of a key: see [`Kv::set`]. It is sent when it is awaited.
+/// A write of a key: see [`Kv::set`]. It is sent when it is awaited. The errors are those of [`Kv`], and `INTERNAL` if the value can't be
+/// JSON.
 #[derive(Debug)]
 #[must_use = "nothing is written before it is awaited"]
 pub struct Set<'a> {
@@ -232,14 +238,16 @@ pub struct Set<'a> {
 }
 
 impl Set<'_> {
-    /// Sets the time to live, rounded down to milliseconds: the host removes the key when it is over. With zero the key expires at once.
-    /// Without it the key does not expire.
+    /// Sets the time to live, rounded down to milliseconds: the host removes the key when it is over. With less than a millisecond the key
+    /// expires at once. Without it the key does not expire. The last call counts.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Writes only if the key has this revision, or, for 0, if there is no such key. Otherwise the write fails with `ABORTED`.
+    /// Writes only if the key has this revision, or, for 0, if there is no such key. Otherwise nothing is written, and the error is
+    /// `ABORTED`. The host of this project adds the key's revision as the detail `revision`, 0 if there is no such key; the test harness
+    /// does not. The last call counts.
     pub fn expected_revision(mut self, revision: u64) -> Self {
         self.expected_revision = Some(revision);
         self
@@ -264,7 +272,7 @@ impl<'a> IntoFuture for Set<'a> {
     }
 }
 
-/// A removal of a key: see [`Kv::delete`]. It is sent when it is awaited.
+/// A removal of a key: see [`Kv::delete`]. It is sent when it is awaited. The errors are those of [`Kv`].
 #[derive(Debug)]
 #[must_use = "nothing is removed before it is awaited"]
 pub struct Delete<'a> {
@@ -274,8 +282,8 @@ pub struct Delete<'a> {
 }
 
 impl Delete<'_> {
-    /// Removes the key only if it has this revision. Otherwise, also if there is no such key, the removal fails with `ABORTED`; with 0 it
-    /// fails if there is one.
+    /// Removes the key only if it has this revision. Otherwise, also if there is no such key, nothing is removed, and the error is
+    /// `ABORTED`, as for a [`Set`]. With 0 the removal fails if there is such a key, and returns false if there is none.
     pub fn expected_revision(mut self, revision: u64) -> Self {
         self.expected_revision = Some(revision);
         self

@@ -1,5 +1,5 @@
-//! Makes calls to the host for a request, or for the module itself: a call inherits the trace and the deadline of its request. It is the
-//! part that `Context` and `Runtime` have in common.
+//! Makes calls to the host for a request, or for the module itself: a call inherits the trace and the deadline of its request; the host
+//! finds the priority. It is the part that `Context` and `Runtime` have in common.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(crate) struct Origin {
     source_end: usize,
     /// The host's id of the request. `None` if the host has sent none.
     id: Option<u64>,
-    /// When the frame was read.
+    /// When the frame was read; for the module itself, when its link was made.
     pub(crate) received: Instant,
     /// `ttl` after `received`. `None` if there is no ttl, or if the deadline is beyond the clock's range.
     pub(crate) deadline: Option<Instant>,
@@ -95,14 +95,17 @@ impl Origin {
         }
     }
 
+    /// The topic, as the caller has sent it.
     pub(crate) fn topic(&self) -> &str {
         &self.text[..self.topic_end]
     }
 
+    /// The trace id. Empty if the host has sent none.
     pub(crate) fn trace_id(&self) -> &str {
         &self.text[self.topic_end..self.trace_id_end]
     }
 
+    /// The caller, as `name:version`. Empty if the host has sent none.
     pub(crate) fn source(&self) -> &str {
         &self.text[self.trace_id_end..self.source_end]
     }
@@ -119,7 +122,7 @@ impl Link {
         Self(Arc::new(Shared { calls: Arc::clone(calls), origin: Origin::of_request(id, handle, received) }))
     }
 
-    /// The link of the module itself: the host gives each call a new trace.
+    /// The link of the module itself: calls have no trace id and no deadline of a request, and the host gives each a new trace.
     pub(crate) fn of_module(calls: &Arc<Calls>) -> Self {
         let origin = Origin::of_module(calls.clock().now());
         Self(Arc::new(Shared { calls: Arc::clone(calls), origin }))

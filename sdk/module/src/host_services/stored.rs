@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// A stored value with its revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The value.
+    /// The value; may be empty.
     pub value: Vec<u8>,
     /// The revision: a number above 0 that each write of the key changes. Use it with `expected_revision`. Compare revisions for equality
     /// only: their order means nothing.
@@ -20,7 +20,8 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// `INTERNAL` if it is not JSON of this type. Not `INVALID_INPUT`: the module has written the value, not the caller of its service.
+    /// `INTERNAL` if it is not JSON of this type; the message does not quote the value. Not `INVALID_INPUT`: the module has written the
+    /// value, not the caller of its service.
     pub fn to_json<T: DeserializeOwned>(&self) -> Result<T> {
         stored_json(&self.value)
     }
@@ -31,7 +32,7 @@ impl Entry {
 pub struct Change {
     /// The key.
     pub key: String,
-    /// The revision that the change has made; see [`Entry::revision`](crate::kv::Entry::revision). A removal has one too.
+    /// The revision that the change has made; see [`Entry::revision`](crate::kv::Entry::revision). A removal and an expiry have one too.
     pub revision: u64,
     /// The new value; `None` if the key was deleted or has expired.
     pub value: Option<Vec<u8>>,

@@ -42,18 +42,19 @@ impl Watch {
         Self(subscription)
     }
 
-    /// Waits for the next change. `None` means that there will be no more: the watch [is overrun](Watch::is_overrun), or, after the
-    /// changes that were queued, the host is gone or the module has shut down.
+    /// Waits for the next change, without a timeout. `None` means that there will be no more, and every later call returns it too: the
+    /// watch [is overrun](Watch::is_overrun), or, after the changes that were queued, the host is gone or the module has shut down.
     ///
-    /// Until a change is taken, the next change of the same key replaces it, so that intermediate values may be skipped. Changes come in
-    /// the order in which their keys first changed. Cancel-safe: a future that is dropped has taken no change.
+    /// Until a change is taken, the next change of the same key replaces it and keeps its place, so that intermediate values may be
+    /// skipped. Otherwise changes come in the order in which the host sends them. Cancel-safe: a future that is dropped has taken no
+    /// change.
     pub async fn next(&mut self) -> Option<Change> {
         poll_fn(|cx| self.0.changes().poll(cx)).await
     }
 
-    /// Whether the watch has ended because its changes were not taken fast enough: more than 32 MiB were queued in the module, or more
-    /// than the host keeps (in this project's host 16 MiB for all watches of a module). Changes were lost: watch again, and then read the
-    /// keys again.
+    /// Whether the watch has ended because its changes were not taken fast enough: more than 32 MiB were queued in the module, or more than
+    /// the host keeps (in this project's host 16 MiB for all watches of a module). Changes were lost: watch again, and then read the keys
+    /// again. Once true, it stays true.
     #[must_use]
     pub fn is_overrun(&self) -> bool {
         self.0.changes().is_overrun()

@@ -10,7 +10,8 @@ use ixt_protocol::LogFrame;
 
 /// Takes log lines for the host, and knows the request to which they belong.
 pub(crate) trait LogTarget: Send + Sync {
-    /// Sends a line to the host, without waiting. Returns false if the host takes no lines: the caller then writes to stderr.
+    /// Sends a line to the host, without waiting. Returns false if the host takes no lines or is gone, or `init` has not come: the caller
+    /// then writes to stderr.
     fn send_log(self: Arc<Self>, line: LogFrame<'_>) -> bool;
 
     /// The topic of the request; `None` outside of requests.
@@ -63,7 +64,7 @@ impl Scope {
         }
     }
 
-    /// The topic of the request; empty in the scope of a session.
+    /// The topic of the request or event; empty in the scope of a session.
     pub(crate) fn topic(&self) -> &str {
         match self {
             Self::Session(_) => "",
@@ -71,7 +72,7 @@ impl Scope {
         }
     }
 
-    /// Runs `work` in this scope. Restores the scope from before, also after a panic.
+    /// Runs `work` in this scope, on this thread. Restores the scope from before, also after a panic. May be nested.
     pub(crate) fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         struct Restore(Option<Scope>);
         impl Drop for Restore {

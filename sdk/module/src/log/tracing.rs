@@ -2,12 +2,13 @@
 //! trace id of the request. Needs the feature `tracing`.
 //!
 //! [`run`](crate::Launcher::run), `run_async` and `testing::Host` install a global subscriber with the [`layer`], unless the program has
-//! installed a subscriber before; add the layer to that one. Each request is handled in a span `request` with the fields `topic`,
-//! `trace_id`, `source_module` and, if there is one, `traceparent`. A task that is spawned with that span (`tracing::Instrument`) belongs
-//! to the trace as well.
+//! installed a subscriber before; add the layer to that one. Each call of a service and each event is handled in a span `request` of the
+//! level `info`, with the fields `topic`, `trace_id`, `source_module` and, if there is one, `traceparent`. A task that is spawned with that
+//! span (`tracing::Instrument`) belongs to the trace as well. `init`, health checks and the shutdown have no such span.
 //!
-//! The environment variable `IXT_LOG` filters the events, in the syntax of `RUST_LOG`: `warn`, or `info,orders=debug,hyper=off`. Without
-//! it the filter is `info`. A filter that can't be read is logged as an error, and replaced by `info`. A layer that you add yourself is
+//! The environment variable `IXT_LOG` filters the events and spans, in the syntax of `RUST_LOG`: `warn`, or `info,orders=debug,hyper=off`.
+//! A filter that leaves out `info` of `ixt_sdk`, such as `warn`, leaves out the span `request` too. Without the variable, or if it is not
+//! UTF-8, the filter is `info`. A filter that can't be read is logged as an error, and replaced by `info`. A layer that you add yourself is
 //! not filtered.
 
 use std::env;
@@ -31,7 +32,8 @@ const REQUEST: &str = "request";
 /// The field of that span with the trace id.
 const TRACE_ID: &str = "trace_id";
 
-/// The layer that sends events to the host's log. It needs spans of a registry that keeps them, such as `tracing_subscriber::registry()`.
+/// The layer that sends events to the host's log, or to stderr as [`LogLine::write`](crate::LogLine::write) does. It needs spans of a
+/// registry that keeps them, such as `tracing_subscriber::registry()`. It has no filter.
 #[must_use]
 pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>() -> impl Layer<S> {
     LogLayer
@@ -63,7 +65,8 @@ pub(crate) fn request_span(context: &crate::context::Context) -> Span {
     )
 }
 
-/// Makes a log line of each event, with `target` and `spans` (from the outermost) beside its fields.
+/// Makes a log line of each event, with `target` and `spans` (from the outermost) beside its fields, in place of fields of these names.
+/// Without spans, `spans` is left out. The message is that of the event, empty if it has none.
 struct LogLayer;
 
 /// The fields of a span, kept in its extensions.

@@ -11,20 +11,20 @@ use serde_json::Map;
 
 use crate::log::{LineParts, Scope, write, write_to_stderr};
 
-/// The environment variable for backtraces: `0` for none, `full` for a whole one, anything else for the author's part of it. Other than
-/// in plain Rust, the author's part is also the default.
+/// The environment variable for backtraces: `0` for none, `full` for a whole one, anything else for the author's part of it. Other than in
+/// plain Rust, the author's part is also the default. Read at each panic.
 const BACKTRACE: &str = "RUST_BACKTRACE";
 /// The limit of a backtrace, in bytes. A longer one is cut at the end of a line, and ends with `…`.
 const MAX_BACKTRACE_BYTES: usize = 16 * 1024;
 
-/// Installs the hook, once in the process, in place of an earlier one. Rust's own hook writes several lines to stderr, each of which would
-/// become a separate log line.
+/// Installs the hook, in place of an earlier one. Only the first call in the process does. The launcher calls it when it has connected to
+/// the host; the test harness does not. Rust's own hook writes several lines to stderr, each of which would become a separate log line.
 pub(crate) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| panic::set_hook(Box::new(report)));
 }
 
-/// The hook: writes the log line of the level `error`. Fields that are empty are left out.
+/// The hook: writes the log line of the level `error`. Fields that are empty are left out. With `panic = "abort"` the line goes to stderr.
 fn report(panic: &PanicHookInfo<'_>) {
     let scope = Scope::current();
     let topic = scope.as_ref().map_or("", Scope::topic);
@@ -45,7 +45,7 @@ fn report(panic: &PanicHookInfo<'_>) {
     if cfg!(panic = "abort") { write_to_stderr(&line) } else { write(&line) }
 }
 
-/// The text of the panic; `no text` if its payload is not a string.
+/// The text of the panic, which may have line ends; `no text` if its payload is not a string.
 fn said<'p>(panic: &'p PanicHookInfo<'_>) -> &'p str {
     let text = panic.payload();
     text.downcast_ref::<&str>()
@@ -54,7 +54,8 @@ fn said<'p>(panic: &'p PanicHookInfo<'_>) -> &'p str {
         .unwrap_or("no text")
 }
 
-/// The backtrace that [`BACKTRACE`] asks for, at most [`MAX_BACKTRACE_BYTES`] and a `…`. Empty with `0`.
+/// The backtrace that `setting`, the value of [`BACKTRACE`], asks for: at most [`MAX_BACKTRACE_BYTES`] and a line with `…`. Empty with `0`.
+/// `None` is the author's part.
 fn backtrace(setting: Option<&str>) -> String {
     if setting == Some("0") {
         return String::new();

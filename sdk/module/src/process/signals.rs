@@ -8,8 +8,8 @@ use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM, and SIGINT from a terminal. The first one begins a shutdown; the second one ends the process at once, with the status 128
-/// plus the number of the signal. After this is dropped, both signals are ignored.
+/// SIGTERM, and SIGINT from a terminal. The first one begins a shutdown; the second one, of either kind, ends the process at once, with the
+/// status 128 plus its number. After this is dropped, both signals are ignored.
 pub(crate) struct Signals {
     signals: [Signal; 2],
     registered: Vec<SigId>,
@@ -40,7 +40,7 @@ impl Signals {
         Ok(Self { signals, registered })
     }
 
-    /// Waits for the first signal.
+    /// Waits for the first signal. Returns at once if it has come since [`new`](Self::new).
     pub(crate) async fn received(&mut self) {
         let [terminate, interrupt] = &mut self.signals;
         tokio::select! {

@@ -48,8 +48,8 @@ enum Stream {
 }
 
 impl Relays {
-    /// Starts the relays that don't run yet; with `only_broken`, only those of streams that have no reader any more. Logs an error if one
-    /// can't be started. Does nothing after [`end`](Self::end).
+    /// Starts the relays that don't run yet; with `only_broken`, only those of streams that have no reader any more. Leaves out a stream
+    /// that is closed. Logs an error if a relay can't be started. Does nothing after [`end`](Self::end).
     pub(crate) fn start(&self, only_broken: bool) {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if running.ended {
@@ -72,7 +72,8 @@ impl Relays {
     }
 
     /// Ends the relays: passes on the output so far, and gives the streams back their files. A stream without a reader gets `/dev/null`.
-    /// Blocks until that is done, for a second at most for each stream.
+    /// Blocks until that is done, for a second at most for each stream; the thread then goes on with what is left. A second call does
+    /// nothing.
     pub(crate) fn end(&self) {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         running.ended = true;
@@ -83,7 +84,8 @@ impl Relays {
 }
 
 impl Relay {
-    /// Puts a pipe in place of the stream, and starts the thread that passes its output on to `target`, the old stream.
+    /// Puts a pipe in place of the stream, and starts the thread that passes its output on to `target`, the old stream. After an error the
+    /// stream is as it was.
     fn start(stream: Stream, target: OwnedFd) -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
         let (sender, done) = mpsc::channel();
@@ -146,7 +148,7 @@ fn pass_on(mut from: PipeReader, mut to: File) {
     }
 }
 
-/// Whether the other end of a pipe or socket is closed.
+/// Whether the other end of a pipe or socket is closed. False for a file.
 fn is_broken(target: &impl AsFd) -> bool {
     let mut target = [PollFd::new(target, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };

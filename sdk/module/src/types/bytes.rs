@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 /// A value of the manifest's type `bytes`: base64 text in JSON (RFC 4648, padded), bytes in Rust. May be empty. It has no limit but those
 /// of the manifest and of a frame.
 ///
-/// In a response, the first top-level field of this type with at least 256 bytes is sent raw, without base64, if the host and the module
-/// have negotiated that, as with [`Response::with_bytes`](crate::Response::with_bytes). Its `Debug` shows the size only.
+/// In a declared response that is a record, the first field of this type (or of a newtype of it) with at least 256 bytes is sent raw,
+/// without base64, if the host and the module have negotiated that. "First" is by key, and fields within other values don't count. In a
+/// [`Response`](crate::Response), [`with_bytes`](crate::Response::with_bytes) does that. Its `Debug` shows the size only.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Bytes(Vec<u8>);
 
 impl Bytes {
-    /// Takes the bytes out.
+    /// Takes the bytes out, without a copy.
     #[must_use]
     pub fn into_vec(self) -> Vec<u8> {
         self.0

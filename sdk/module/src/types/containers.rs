@@ -10,7 +10,8 @@ use serde::{Deserializer, Serialize, Serializer};
 use super::rules::{self, Rules, check};
 use super::{Decode, DecodeSeed, Encode, Encoder, Reading};
 
-/// An optional type. `None` is `null`; other values obey the rules. (A record leaves out an optional field that is `None`.)
+/// An optional type. `None` is `null`, and obeys any rules; other values have to obey them. (A record leaves out an optional field that is
+/// `None`.)
 impl<T: Decode> Decode for Option<T> {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
         struct OptionVisitor<'a, T>(Reading<'a>, PhantomData<T>);
@@ -49,7 +50,8 @@ impl<T: Encode> Encode for Option<T> {
     }
 }
 
-/// The manifest's list. `min_length` and `max_length` count items; [`Rule::Each`](rules::Rule::Each) has the rules for each of them.
+/// The manifest's list. `min_length` and `max_length` count items; [`Rule::Each`](rules::Rule::Each) has the rules for each of them. It
+/// keeps its order, and may have the same item twice.
 impl<T: Decode> Decode for Vec<T> {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
         struct ListVisitor<'a, T>(Reading<'a>, PhantomData<T>);
@@ -104,7 +106,8 @@ impl<T: Encode> Encode for Vec<T> {
     }
 }
 
-/// The manifest's map, whose keys are any strings. The rules are as for a list. If a key comes twice, the last value counts.
+/// The manifest's map, whose keys are any strings, also empty. The rules are as for a list: those of `Each` are for the values. If a key
+/// comes twice, the last value counts, but each has to be right. It is written sorted by key.
 impl<T: Decode> Decode for BTreeMap<String, T> {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
         struct EntriesVisitor<'a, T>(Reading<'a>, PhantomData<T>);

@@ -1,10 +1,10 @@
 //! Collects all mistakes of a configuration. The reader of the configuration (`config.rs`) passes a [`Mistakes`] down to the readers of
-//! records, lists and maps, which note each mistake with its path, and go on. Requests are read without it: their first mistake ends the
-//! reading.
+//! records, unions, lists and maps, which note each mistake with its path, and go on. Requests are read without it: their first mistake
+//! ends the reading.
 //!
 //! The texts are not here, but where a mistake is found: `record.rs` has those of an unknown key (`unknown_key`) and of a missing one,
-//! `config.rs` the same for the top level; `rules.rs` has those of values that break a rule (`Wanted`), `scalars.rs` and serde those of
-//! values of a wrong type.
+//! `config.rs` the same for the top level; `rules.rs` has those of values that break a rule (`Wanted`), `text_enum.rs` and `union.rs` those
+//! of unknown values and cases, `scalars.rs` and serde those of values of a wrong type.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -32,8 +32,8 @@ impl Mistakes {
         found.mistakes.push(InvalidJson { path, message });
     }
 
-    /// Reads the value at `segment`, a key or an index. If it is wrong, returns `None`, and notes the error, unless `read` has noted its
-    /// cause already.
+    /// Reads the value at `segment`, a key or an index. If it is wrong, returns `None`, and notes the error, unless `read` has noted a
+    /// mistake itself. Mistakes that `read` notes have `segment` in their paths.
     pub(crate) fn at<T, E: Display>(&self, segment: &str, read: impl FnOnce() -> Result<T, E>) -> Option<T> {
         let noted = || self.0.borrow().mistakes.len();
         let before = noted();
@@ -48,7 +48,7 @@ impl Mistakes {
         .ok()
     }
 
-    /// All mistakes, in the order in which they were found.
+    /// All mistakes, in the order in which they were found. Empty if there are none.
     pub(crate) fn into_all(self) -> Vec<InvalidJson> {
         self.0.into_inner().mistakes
     }

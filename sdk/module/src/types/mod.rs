@@ -34,7 +34,7 @@ pub struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    /// Reads by these rules, up to the first mistake.
+    /// Reads by these rules, up to the first mistake. Empty rules allow every value of the type.
     #[must_use]
     pub const fn by(rules: Rules) -> Self {
         Self { rules, mistakes: None }
@@ -54,7 +54,8 @@ impl<'a> Reading<'a> {
 
 /// A value of a manifest type that can be read from JSON.
 pub trait Decode: Sized {
-    /// Reads a value, and checks it against the rules of `reading`. Types that the author has written check none.
+    /// Reads a value, and checks it against the rules of `reading`. Records, unions and newtypes have rules of their own instead, and check
+    /// those. Enums, paths, datetimes, booleans and types that the author has written check none.
     ///
     /// # Errors
     ///
@@ -62,28 +63,31 @@ pub trait Decode: Sized {
     /// there, and the error may say no more than that there are some.
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error>;
 
-    /// Checks a value against rules, the same that `decode` checks. Types without rules take every value. `TryFrom` of a newtype calls it.
+    /// Checks a value against rules, as `decode` does, but takes a record, a union, a newtype or a secret whatever it is. Types without
+    /// rules take every value. `TryFrom` of a newtype calls it.
     ///
     /// # Errors
     ///
-    /// What the value must be, such as "must be at least 1", for the first rule that it breaks. The value itself is left out: it may be
-    /// secret.
+    /// What the value must be, such as "must be at least 1", for the first rule that it breaks; for an item of a list or a value of a map,
+    /// with its index or key before that. The value itself is left out: it may be secret.
     fn check(&self, _rules: Rules) -> Result<(), String> {
         Ok(())
     }
 }
 
-/// A value of a manifest type that can be written as JSON. Tables of `[config]` can't.
+/// A value of a manifest type that can be written as JSON. Tables of `[config]` and secrets can't.
 pub trait Encode {
     /// Writes the value, without checking its rules.
     ///
     /// # Errors
     ///
-    /// If JSON can't express the value: a float that is not finite, a path that is not UTF-8.
+    /// If JSON can't express the value: a float that is not finite, a path that is not UTF-8. A type that the author has written may have
+    /// other errors.
     fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
 
-    /// Writes the value. A record leaves out its first field of the type `bytes` that has 256 bytes or more, and puts it into `apart`;
-    /// other types, and records within it, leave out nothing. For a reply, whose bytes can be sent raw.
+    /// Writes the value. A record leaves out its first field of the type `bytes` (or of a newtype of it) that has 256 bytes or more, and
+    /// puts it into `apart`; other types, and records within it, leave out nothing, and don't change `apart`. For a reply, whose bytes can
+    /// be sent raw.
     ///
     /// # Errors
     ///

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-/// The error of a `TryFrom` of a generated newtype: the value breaks a rule of the manifest. The message names the type and the first rule
-/// that is broken, but not the value, which is lost.
+/// The error of the `TryFrom` of a generated newtype: the value breaks a rule of the manifest. Displays as the type's name in the manifest
+/// and the first rule that is broken, such as ``not a `Percent`: must be at most 100``. The value is not in it, and is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidValue {
     type_name: &'static str,

@@ -36,7 +36,7 @@ impl Field {
         Self { key, required: false, rules: &[] }
     }
 
-    /// A field with a default, for when it is absent or `null`.
+    /// A field with a default, for when it is absent or `null`. The default itself is not here, but an argument of [`slot::or`].
     #[must_use]
     pub const fn or(key: &'static str) -> Self {
         Self::optional(key)
@@ -60,7 +60,7 @@ impl Field {
         Self::optional(key)
     }
 
-    /// The same field with rules for its value.
+    /// The same field with these rules for its value, in place of earlier ones. The constructors set none.
     #[must_use]
     pub const fn rules(mut self, rules: Rules) -> Self {
         self.rules = rules;
@@ -70,7 +70,7 @@ impl Field {
 
 /// The reading of a record; generated code implements it.
 pub trait DecodeRecord: Sized {
-    /// The fields, sorted by key: the reader searches them.
+    /// The fields, sorted by key, no key twice: the reader searches them. May be empty.
     const FIELDS: &'static [Field];
 
     /// Reads all fields of one object. `None` if a required one is wrong or missing; the reader keeps the error. `Some` does not mean that
@@ -80,7 +80,7 @@ pub trait DecodeRecord: Sized {
 
 /// The writing of a record; generated code implements it.
 pub trait EncodeRecord {
-    /// Writes the fields, in the order of the keys. The writer keeps the first error.
+    /// Writes the fields, sorted by key. The writer keeps the first error.
     fn encode_fields<S: SerializeMap>(&self, writer: &mut RecordWriter<S>);
 }
 
@@ -124,7 +124,7 @@ impl<R: EncodeRecord> Encode for R {
 /// A slot keeps the value of a field until all fields are read. It is `None` while the field has not come, and if it is `null` or wrong.
 ///
 /// There is a function for each of `Field`'s constructors. It turns the slot into the field's value, or returns `None` if the slot of a
-/// required field is empty.
+/// required field is empty. A wrong value of another field becomes `None` or the default here; the reader keeps the error.
 pub mod slot {
     /// An empty slot. The argument does nothing: generated code repeats this call for each field's index.
     #[must_use]
@@ -144,7 +144,7 @@ pub mod slot {
         Some(slot)
     }
 
-    /// The value of a field with a default.
+    /// The value of a field with a default, which is made only if the slot is empty.
     pub fn or<T>(slot: Option<T>, default: impl FnOnce() -> T) -> Option<T> {
         Some(slot.unwrap_or_else(default))
     }
@@ -276,7 +276,8 @@ macro_rules! __fields {
     }};
 }
 
-/// serde's traits for a generated type, so that authors can use it wherever serde does.
+/// serde's traits for a generated type, so that authors can use it wherever serde does. The type's own rules are checked when it is read,
+/// and the first mistake is the error.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __serde {
@@ -302,7 +303,8 @@ macro_rules! __serde {
     };
 }
 
-/// Reads the fields of one JSON object. A key that the record doesn't have is skipped, except in the configuration, where it is a mistake.
+/// Reads the fields of one JSON object: calls of `next`, each followed by `value` or `skip`, until `next` returns `None`. A key that the
+/// record doesn't have is skipped, except in the configuration, where it is a mistake.
 pub struct RecordReader<'de, 'm, A: MapAccess<'de>> {
     map: A,
     fields: &'static [Field],
@@ -323,9 +325,9 @@ impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
         Self { map, fields, seen: Seen::default(), current: 0, error: None, mistakes, input: PhantomData }
     }
 
-    /// The index in `FIELDS` of the next key, or the number of fields if the key is unknown. `None` at the end of the object, at a key that
-    /// comes twice, and after any mistake unless mistakes are collected. After each index, the caller has to call `value` for a field, or
-    /// `skip`.
+    /// The index in `FIELDS` of the next key, or the number of fields if the key is unknown. `None` at the end of the object, at the key of
+    /// a field that has come already (not as `null`), at what is not JSON, and after any mistake unless mistakes are collected. After each
+    /// index, the caller has to call `value` for a field, or `skip`. After `None` it must not be called again.
     #[expect(clippy::should_implement_trait, reason = "it does not iterate: the value has to be read in between")]
     pub fn next(&mut self) -> Option<usize> {
         if self.error.is_some() && self.mistakes.is_none() {
@@ -368,14 +370,15 @@ impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
         }
     }
 
-    /// Skips the value of an unknown key.
+    /// Skips the value of an unknown key. An error, if it is not JSON, is kept.
     pub fn skip(&mut self) {
         if let Err(error) = self.map.next_value::<IgnoredAny>() {
             self.error = Some(error);
         }
     }
 
-    /// Reads the value of the field whose index `next` has returned into its slot. The slot stays `None` if the value is `null` or wrong.
+    /// Reads the value of the field whose index `next` has returned into its slot, and checks its rules. The slot stays `None` if the value
+    /// is `null` or wrong. The error of a wrong value is kept.
     pub fn value<T: Decode>(&mut self, slot: &mut Option<T>) {
         let Field { key, rules, .. } = self.fields[self.current];
         let seed = DecodeSeed::<Option<T>>::new(Reading { rules, mistakes: self.mistakes });
@@ -401,7 +404,8 @@ impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
         }
     }
 
-    /// The result of the reading: an error if there was any mistake, even if `record` is `Some`.
+    /// The result of the reading: an error if there was any mistake, even if `record` is `Some`. If mistakes are collected, it may say no
+    /// more than that there are some.
     pub(crate) fn finish<R>(self, record: Option<R>) -> Result<R, A::Error> {
         match (self.error, record) {
             (Some(error), _) => Err(error),
@@ -411,7 +415,7 @@ impl<'de, 'm, A: MapAccess<'de>> RecordReader<'de, 'm, A> {
     }
 }
 
-/// The indices of the fields that have come.
+/// The indices of the fields that have come, except as `null`.
 #[derive(Debug, Default)]
 struct Seen {
     /// A bit for each of the first 128 fields. Almost no record has more.
@@ -437,7 +441,7 @@ impl Seen {
 /// With up to this many fields, a key is compared with each of them. With more, binary search is faster.
 const FEW_FIELDS: usize = 16;
 
-/// Reads a key as the index of its field, or as the number of fields if it is unknown.
+/// Reads a key as the index of its field, or as the number of fields if it is unknown. Notes an unknown key if mistakes are collected.
 struct Key<'m> {
     fields: &'static [Field],
     mistakes: Option<&'m Mistakes>,
@@ -474,7 +478,7 @@ impl Visitor<'_> for Key<'_> {
     }
 }
 
-/// The message for a key that the manifest doesn't declare, with a similar one of `known` if there is one.
+/// The message for a key that the manifest doesn't declare, with a similar one of `known` if there is one. Does not quote the key.
 pub(crate) fn unknown_key(key: &str, known: impl Iterator<Item = &'static str>) -> String {
     match closest(key, known) {
         Some(meant) => format!("unknown key; did you mean `{meant}`?"),
@@ -482,7 +486,8 @@ pub(crate) fn unknown_key(key: &str, known: impl Iterator<Item = &'static str>) 
     }
 }
 
-/// Writes the fields of one JSON object. After the first error it writes nothing more; `finish` returns that error.
+/// Writes the fields of one JSON object, in the order of the calls. Checks no rules. After the first error it writes nothing more; `finish`
+/// returns that error.
 pub struct RecordWriter<S: SerializeMap> {
     map: S,
     error: Option<S::Error>,

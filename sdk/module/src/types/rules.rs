@@ -7,7 +7,8 @@ use std::time::Duration;
 /// All rules for a value. It has to obey each of them; with none, every value is right.
 pub type Rules = &'static [Rule];
 
-/// A rule for a value. A rule for another type than the value's allows every value. All limits are inclusive.
+/// A rule for a value. A rule for another type than the value's allows every value. All limits are inclusive. A float that is not a number
+/// breaks `MinFloat` and `MaxFloat`.
 #[derive(Debug, Clone, Copy)]
 pub enum Rule {
     /// `min` of an `integer`.
@@ -26,13 +27,15 @@ pub enum Rule {
     MinSize(u64),
     /// `max` of a `size`.
     MaxSize(u64),
-    /// `min_length`: the number of characters of a string, bytes of `bytes`, items of a list, or entries of a map.
+    /// `min_length`: the number of characters (not bytes) of a string, bytes of `bytes` (not of their base64), items of a list, or entries
+    /// of a map.
     MinLength(usize),
     /// `max_length`, of the same units as `min_length`.
     MaxLength(usize),
-    /// `pattern` of a `string`, a regular expression, and the function that says whether it matches. It may match a part of the text.
+    /// `pattern` of a `string`, a regular expression, and the function that says whether it matches. It may match a part of the text,
+    /// unless it has anchors.
     Pattern(&'static str, fn(&str) -> bool),
-    /// The rules for each item of a list, or each value of a map.
+    /// The rules for each item of a list, or each value of a map; not for its keys. A list has at most one.
     Each(Rules),
 }
 
@@ -60,7 +63,8 @@ pub(crate) fn for_each(rules: Rules) -> Rules {
 ///
 /// # Errors
 ///
-/// The first rule that does not allow the value, as text, such as "must be at least 1". The value is left out: it may be secret.
+/// The first rule that does not allow the value, as text, such as "must be at least 1" or, with a unit, "must be at most 3 items long". The
+/// value is left out: it may be secret.
 pub(crate) fn check(rules: Rules, unit: &str, allows: impl Fn(&Rule) -> bool) -> Result<(), String> {
     match rules.iter().find(|rule| !allows(rule)) {
         None => Ok(()),
@@ -94,7 +98,7 @@ impl fmt::Display for Wanted<'_> {
     }
 }
 
-/// A rule for a `pattern`. The regular expression is compiled when the first value is checked.
+/// A rule for a `pattern`. The regular expression is compiled once, when the first value is checked.
 #[cfg(feature = "pattern")]
 #[doc(hidden)]
 #[macro_export]

@@ -24,8 +24,9 @@ fn checked<T: Decode, E: serde::de::Error>(value: T, rules: Rules) -> Result<T, 
     }
 }
 
-/// Types that are read by serde's `Deserialize`. The unit is that of `min_length` and `max_length`, empty for types without a length. A
-/// float may be written as an integer in JSON, but an integer not as a float.
+/// Types that are read by serde's `Deserialize`, and then checked. The unit is that of `min_length` and `max_length`, empty for types
+/// without a length. A float may be written as an integer in JSON, but an integer not as a float: `1.0` is an error, and so is a number
+/// beyond the range of `i64`.
 macro_rules! plain {
     ($($type:ty, $unit:literal, |$value:ident, $rule:ident| $allows:expr;)*) => {$(
         impl Decode for $type {
@@ -122,7 +123,8 @@ impl<T, P: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Text<T, P> {
     }
 }
 
-/// The manifest's type `duration`: text such as `250ms`, in the form that `duration.rs` reads.
+/// The manifest's type `duration`: text such as `250ms`, in the form that `duration.rs` reads; a number is an error. It is written in the
+/// same form, without loss, but perhaps with other units: `90s` becomes `1m 30s`.
 impl Decode for Duration {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
         let visitor = Text { expected: "a duration such as \"250ms\"", parse: parse_duration, integer: None };
@@ -144,8 +146,8 @@ impl Encode for Duration {
     }
 }
 
-/// The manifest's type `size`, in bytes: text such as `16MiB`, or an integer up to `u64::MAX`; text up to `i64::MAX`. Written as an
-/// integer. No other type of the manifest is `u64` in Rust: its integers are `i64`.
+/// The manifest's type `size`, in bytes: text such as `16MiB`, or an integer up to `u64::MAX`; text up to `i64::MAX`. A negative number and
+/// a float are errors. Written as an integer. No other type of the manifest is `u64` in Rust: its integers are `i64`.
 impl Decode for u64 {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
         // The parser rounds sizes that are too large, instead of refusing them. `i64::MAX` is the limit of the manifest.
@@ -172,7 +174,7 @@ impl Encode for u64 {
     }
 }
 
-/// The manifest's type `path`. Any text is a path: it is not looked up, and may be relative.
+/// The manifest's type `path`. Any text is a path, also an empty one: it is not looked up, and may be relative. It has no rules.
 impl Decode for PathBuf {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, _: Reading<'_>) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self::from)
@@ -188,7 +190,7 @@ impl Encode for PathBuf {
     }
 }
 
-/// The manifest's type `datetime`: text with an offset, such as `2026-01-31T12:00:00Z`.
+/// The manifest's type `datetime`: text with an offset, such as `2026-01-31T12:00:00Z`. It is written in UTC, with `Z`. It has no rules.
 #[cfg(feature = "datetime")]
 pub use datetime::timestamp;
 
@@ -225,14 +227,14 @@ mod datetime {
     }
 }
 
-/// The type of a `string` of the configuration with `secret = true`.
+/// The type of a `string` of the configuration with `secret = true`. It is checked as a `String` is, and can't be written.
 impl Decode for SecretString {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
         String::decode(deserializer, reading).map(Self::from)
     }
 }
 
-/// The type of `bytes` of the configuration with `secret = true`.
+/// The type of `bytes` of the configuration with `secret = true`. They are checked as [`Bytes`] are, and can't be written.
 impl Decode for SecretSlice<u8> {
     fn decode<'de, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<Self, D::Error> {
         Bytes::decode(deserializer, reading).map(|bytes| Self::from(bytes.into_vec()))

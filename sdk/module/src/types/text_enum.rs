@@ -1,12 +1,13 @@
-//! The enums of the manifest in generated code, whose values are strings. The enum of topics is in `topic.rs`.
+//! The enums of the manifest in generated code, whose values are strings. The enum of topics is in `topic.rs`. The rules of a field don't
+//! apply to an enum.
 
 use std::fmt;
 
 use serde::de::Visitor;
 use serde::{Deserializer, Serializer};
 
-/// The error of the `FromStr` of an enum of the manifest: the enum has no value with this name, and is closed. Its message lists the values, and
-/// quotes the string.
+/// The error of the `FromStr` of an enum of the manifest: the enum has no value with this name, and is closed. Its message lists the values
+/// in the order of the enum's `ALL`, and quotes the string.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownValue {
     value: String,
@@ -60,11 +61,11 @@ pub trait TextEnum: Sized + 'static {
         None
     }
 
-    /// The string of this value.
+    /// The string of this value: one of `NAMES`, or, for an unknown value of an open enum, the string that it holds.
     fn name(&self) -> &str;
 }
 
-/// Finds the value for a string, which has to be the same letter by letter.
+/// Finds the value for a string, which has to be the same letter by letter. An open enum takes any other string as its unknown value.
 ///
 /// # Errors
 ///
@@ -100,7 +101,7 @@ pub fn decode_enum<'de, T: TextEnum, D: Deserializer<'de>>(deserializer: D) -> R
     deserializer.deserialize_str(EnumVisitor(std::marker::PhantomData))
 }
 
-/// Writes a value.
+/// Writes a value as its string. The macro `__text_enum` calls this.
 ///
 /// # Errors
 ///

@@ -19,16 +19,17 @@ const TAG: &str = "type";
 pub struct Case {
     /// The value of `type`.
     pub name: &'static str,
-    /// The fields beside it, sorted by key.
+    /// The fields beside it, sorted by key. May be empty.
     pub fields: &'static [Field],
 }
 
 /// The reading and writing of a union; generated code implements it.
 pub trait Union: Sized {
-    /// The cases that the manifest declares. No two have the same name.
+    /// The cases that the manifest declares, sorted by name. No two have the same name.
     const CASES: &'static [Case];
 
     /// Reads the fields of the case with this index in `CASES`. `None` if a required one is wrong or missing; the reader keeps the error.
+    /// `Some` does not mean that all is right: the reader may have an error nevertheless.
     fn decode_case<'de, A: MapAccess<'de>>(case: usize, reader: &mut RecordReader<'de, '_, A>) -> Option<Self>;
 
     /// The value for an object of an unknown case; the object has `type` too. `None` if the union is closed: such an object is an error.
@@ -37,7 +38,7 @@ pub trait Union: Sized {
         None
     }
 
-    /// Writes `type` and the fields, or an object of an unknown case as it was read.
+    /// Writes `type` and then the fields, or the entries of an object of an unknown case, without a check.
     fn encode_case<S: SerializeMap>(&self, writer: &mut RecordWriter<S>);
 }
 
@@ -45,8 +46,8 @@ pub trait Union: Sized {
 ///
 /// # Errors
 ///
-/// If it is not an object, has no `type` or one that is not a string, has an unknown `type` and the union is closed, or its fields are
-/// wrong for the case.
+/// If it is not an object, has no `type` or one that is not a string, has an unknown `type` and the union is closed, has a field twice, or
+/// its fields are wrong for the case.
 pub fn decode_union<'de, U: Union, D: Deserializer<'de>>(deserializer: D, reading: Reading<'_>) -> Result<U, D::Error> {
     struct UnionVisitor<'a, U>(Reading<'a>, PhantomData<U>);
 
@@ -92,7 +93,7 @@ pub fn decode_union<'de, U: Union, D: Deserializer<'de>>(deserializer: D, readin
     deserializer.deserialize_map(UnionVisitor(reading, PhantomData))
 }
 
-/// Writes a union.
+/// Writes a union, `type` first.
 ///
 /// # Errors
 ///
@@ -109,7 +110,7 @@ impl<S: SerializeMap> RecordWriter<S> {
         self.plain(TAG, name);
     }
 
-    /// Writes an object of an unknown case as it was read.
+    /// Writes the entries of an object of an unknown case, `type` among them. Writes nothing if the value is not an object.
     pub fn unknown(&mut self, object: &Value) {
         for (key, value) in object.as_object().into_iter().flatten() {
             self.plain(key, value);
