@@ -11,7 +11,8 @@ use ixt_manifest::text::harmless;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProgramError {
-    /// Cargo could not build the program, or it is not clear which program is meant.
+    /// There is no program of cargo's: it could not be built, no earlier build has left it, or it is not clear which
+    /// program is meant. See [`BuildError`].
     Build(BuildError),
     /// The module's manifest has no `path` in `[artifacts.process]`, and its directory no `Cargo.toml` to build a
     /// program.
@@ -74,7 +75,7 @@ impl fmt::Display for ProgramError {
 
 impl std::error::Error for ProgramError {}
 
-/// Why a module could not be built.
+/// Why there is no program that cargo builds from a module's package, or from those of several modules.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -88,17 +89,18 @@ pub enum BuildError {
         /// The system's error.
         error: io::Error,
     },
-    /// Cargo ran and has failed. Its output with the reason went to the [`BuildOutput`](crate::BuildOutput).
+    /// `cargo metadata` or `cargo build` ran and has failed, or the build made no program. The output with the reason
+    /// went to the [`BuildOutput`](crate::BuildOutput).
     Failed {
-        /// The `Cargo.toml` of each package that was to be built.
+        /// The `Cargo.toml` of each package that this cargo command was for. Other packages may be fine.
         paths: Vec<PathBuf>,
     },
-    /// The package has no program, or several, and neither [`Build::bin`](crate::Build::bin) nor `default-run` nor the
-    /// package's name says which one is meant.
+    /// The package has no program whose `required-features` are enabled, or several, and neither
+    /// [`Build::bin`](crate::Build::bin) nor `default-run` nor the package's name says which one is meant.
     NotOneProgram {
         /// The package's `Cargo.toml`.
         path: PathBuf,
-        /// The names of its programs, sorted. Empty if it has none.
+        /// The names of these programs, sorted. Empty if there are none.
         found: Vec<String>,
     },
     /// There is no program with the name in [`Build::bin`](crate::Build::bin).
@@ -108,7 +110,8 @@ pub enum BuildError {
         path: Option<PathBuf>,
         /// The name of the program.
         name: String,
-        /// The names of the programs of this package, or of all packages.
+        /// The names of the programs of this package, or of all packages: in no certain order, and twice if two
+        /// packages have the same. May be empty.
         found: Vec<String>,
     },
     /// There is no feature with one of the names in [`Build::features`](crate::Build::features).
@@ -118,7 +121,7 @@ pub enum BuildError {
         path: Option<PathBuf>,
         /// The name of the feature.
         name: String,
-        /// The names of the features of this package, or of all packages.
+        /// The names of the features of this package, or of all packages: sorted, each once. May be empty.
         found: Vec<String>,
     },
     /// The programs of two modules have the same name, and are built in the same target directory: one would overwrite
@@ -131,7 +134,7 @@ pub enum BuildError {
     },
     /// With [`Builds::without_building`](crate::Builds::without_building): there is no program from an earlier build.
     NotBuilt {
-        /// Where the program was expected.
+        /// Where the program was expected; with a `build.target` in cargo's configuration, it would be elsewhere.
         path: PathBuf,
     },
 }

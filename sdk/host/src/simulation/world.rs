@@ -1,7 +1,7 @@
 //! One world: clients that call and publish, a store, processes that are killed or restarted, and the checks at the
-//! end. They check that each call has ended with its own reply and in time, no call that is not idempotent was handled twice, each
-//! event was delivered at most once, the operations on each key are linearizable, and no memory, process or task is
-//! left.
+//! end. They check that each call has ended with its own reply or an error and in time, that no call that is not
+//! idempotent was handled twice, that each event was delivered at most once, that the operations on each key are
+//! linearizable, that the log reports no frame that could not be read, and that no memory, process or task is left.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -52,8 +52,8 @@ struct Done {
 pub(super) struct Lived {
     /// A line for each result that a client got, each kill and each restart, with the time.
     pub(super) trace: String,
-    /// How many calls the clients made, reads and writes of keys included; events and further attempts do not count. A call of the
-    /// relay counts twice, since it makes one for it.
+    /// How many calls the clients made, reads and writes of keys included; events and further attempts do not count. A
+    /// call of the relay counts twice, since it makes one for it.
     pub(super) requests: u64,
 }
 
@@ -78,8 +78,8 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Runs the world of this seed, and checks it. An error says what went wrong in it, or why it could not begin. Makes a tokio
-    /// runtime, and blocks the thread until the world has ended.
+    /// Runs the world of this seed, and checks it. An error says what went wrong in it, or why it could not begin.
+    /// Makes a tokio runtime, and blocks the thread until the world has ended.
     pub(super) fn run(seed: u64) -> Result<Lived, String> {
         // The host draws its own random numbers from the generator of this thread.
         fastrand::seed(seed);
@@ -132,7 +132,8 @@ impl World {
         })
     }
 
-    /// Runs the clients, and kills and restarts meanwhile. Returns when all clients have ended.
+    /// Runs the clients, and kills and restarts meanwhile. Returns when all clients have ended. An error is that the
+    /// modules did not start, that a client has panicked, or that the clients have not ended within [`FOREVER`].
     async fn live(self: &Arc<Self>, rng: &mut fastrand::Rng) -> Result<(), String> {
         // In half of the worlds, clients begin before the modules are ready.
         if rng.bool() {

@@ -38,8 +38,8 @@ impl StartError {
     }
 
     /// The last lines that the process wrote to stderr, and the last errors of its log: together at most 20, oldest
-    /// first, each cut after 2 KiB. Empty if there was no process, or it wrote none. They are as the process wrote
-    /// them: `Display` of this error escapes control characters.
+    /// first, each cut after 2 KiB and without a line end. Empty if there was no process, or it wrote none. They are as
+    /// the process wrote them: `Display` of this error escapes control characters.
     #[must_use]
     pub fn last_lines(&self) -> &[String] {
         &self.tail
@@ -69,11 +69,12 @@ pub enum StartErrorKind {
         error: io::Error,
     },
     /// The file that was to be checked before the start is missing, unreadable, or not the one that the manifest
-    /// declares. A missing program that need not be checked is [`Spawn`](Self::Spawn).
+    /// declares. It is [`ProgramError::Unreadable`] or [`ProgramError::Different`]. A missing program that need not be
+    /// checked is [`Spawn`](Self::Spawn).
     Program(ProgramError),
     /// The system could not start the program, or not set the resource limits of its process.
     Spawn {
-        /// The path of the program.
+        /// The path of the program, or its name, as in [`Program::path`](crate::Program::path).
         program: PathBuf,
         /// The system's error.
         error: io::Error,
@@ -107,12 +108,13 @@ pub enum StartErrorKind {
         reply: ErrorReply,
     },
     /// The module was stopped, or the host was shut down, before the process was ready.
+    /// [`Host::ready`](crate::Host::ready) never returns this.
     Stopped {
         /// The id of the process.
         module: String,
     },
-    /// The process closed its connection before it was ready, and ran on; or `init`, with the configuration, is longer
-    /// than a frame may be.
+    /// The process closed its connection before it was ready, and had not exited when the exit grace was over; or
+    /// `init`, with the configuration, is longer than a frame may be.
     Connection {
         /// The id of the process.
         module: String,
@@ -190,7 +192,7 @@ impl fmt::Display for ShutdownError {
 
 impl std::error::Error for ShutdownError {}
 
-/// How a process has ended, as a sentence.
+/// How a process has ended, as a clause without a full stop, such as `it exited with status 1`.
 pub(crate) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
