@@ -90,8 +90,8 @@ pub struct Settings {
 #[non_exhaustive]
 pub struct RestartPolicy {
     /// How many restarts within [`window`](Self::window) are made with growing pauses: 5. After that the process *keeps
-    /// failing*: each further restart waits [`max_backoff`](Self::max_backoff), and while the process is not ready
-    /// calls are refused instead of waiting. That holds until it has once been ready for
+    /// failing*: each further restart waits [`max_backoff`](Self::max_backoff), and until the process is ready again no
+    /// call waits for it: without another process, calls are refused. That holds until it has once been ready for
     /// [`stable_after`](Self::stable_after). With 0 a process that ends or does not start has failed at once, as with
     /// [`give_up`](Self::give_up).
     ///

@@ -1,6 +1,6 @@
-//! The events that wait for a module. Each is handled by one of the module's processes, and each process handles a
-//! limited number at once. A slow module does not hold up publishers or other modules: events for which there is no
-//! room are dropped, counted and logged.
+//! The events that wait for a module. Each is sent to one of the module's processes, and each process has a limited
+//! number at once. A durable event that was lost with its process waits again. A slow module does not hold up
+//! publishers or other modules: events for which there is no room are dropped, counted and logged.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -3,9 +3,9 @@
 //! limits hold. Where cgroups are mounted is read from the mounts of this process, since there are hybrid hierarchies
 //! and containers. Errors are reasons for people: `host_resources` goes on without a cgroup, or without the limit.
 //!
-//! A cgroup distributes a controller, such as `cpu`, to its children only if no process is in the cgroup itself.
-//! Therefore, if a manifest has a `cpu` limit, the host moves itself and what it has started into a child of its
-//! cgroup. It moves no other process:
+//! A cgroup distributes a controller, such as `cpu`, to its children only if no process is in the cgroup itself; the
+//! root cgroup is an exception. Therefore, if a manifest has a `cpu` limit, the host moves itself and what it has
+//! started into a child of its cgroup. It moves no other process:
 //!
 //! ```text
 //! own                 the cgroup in which the host was started; distributes `cpu`

@@ -20,7 +20,8 @@ pub enum ProgramError {
         /// The module's directory.
         dir: PathBuf,
     },
-    /// The file of `[artifacts.process]` does not exist, can't be read, or is a directory.
+    /// The file of `[artifacts.process]` does not exist, can't be read, or is a directory. An `interpreter` is not
+    /// looked at: a missing one is [`StartErrorKind::Spawn`](crate::StartErrorKind::Spawn).
     Unreadable {
         /// The path of the file.
         path: PathBuf,
@@ -34,7 +35,8 @@ pub enum ProgramError {
         /// A clause with what was found, the key of `[artifacts.process]` and its value.
         found: String,
     },
-    /// The manifest has a `sha256` for a file outside of the module's directory.
+    /// The manifest has a `sha256` for a file outside of the module's directory. Without a `sha256`, such a file is
+    /// only a warning in the log.
     Outside {
         /// The file, with links resolved.
         path: PathBuf,
@@ -129,7 +131,7 @@ pub enum BuildError {
     SameProgram {
         /// The program's name.
         name: String,
-        /// The `Cargo.toml` of the two modules.
+        /// The `Cargo.toml` of the two modules, in the order in which these were added.
         paths: [PathBuf; 2],
     },
     /// With [`Builds::without_building`](crate::Builds::without_building): there is no program from an earlier build.

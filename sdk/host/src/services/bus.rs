@@ -106,8 +106,8 @@ impl HostServices {
     }
 }
 
-/// Makes a random trace id of 32 hexadecimal digits, not all 0, as in W3C Trace Context. For a call or an event for
-/// which there is none: the module names no request that it handles and no trace, or the host itself calls.
+/// Makes a random trace id of 32 lower-case hexadecimal digits, not all 0, as in W3C Trace Context. For a call or an
+/// event for which there is none: the module names no request that it handles and no trace, or the host itself calls.
 pub(crate) fn new_trace_id() -> Arc<str> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     // Without `format!`, which would take a tenth of the time of the whole call.

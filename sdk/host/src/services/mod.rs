@@ -2,9 +2,9 @@
 //! events, `kv` and `kv_watch` the key-value store, `log` the module's log. Which module calls, and what it may do, is
 //! known from its connection and its manifest, never from what the frame says.
 //!
-//! A connection calls [`Services::request`] for each frame, on its reader's task: what is here must not block. The call
-//! is registered at the connection, so that the module can cancel it, and dispatched by its service and method as an
-//! [`OwnCall`]. Its response is sent now or later.
+//! A connection calls [`Services::request`] for each such frame, on its reader's task: what is here must not block. The
+//! call is registered at the connection, so that the module can cancel it, and dispatched by its service and method as
+//! an [`OwnCall`]. Its response is sent now or later.
 
 mod bus;
 mod kv;

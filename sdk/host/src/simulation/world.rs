@@ -50,7 +50,8 @@ struct Done {
 
 /// What happened in a world that has ended.
 pub(super) struct Lived {
-    /// A line for each result that a client got, each kill and each restart, with the time.
+    /// A line for each call and each write, each read that has succeeded, each kill and each restart that has ended,
+    /// with the simulated time.
     pub(super) trace: String,
     /// How many calls the clients made, reads and writes of keys included; events and further attempts do not count. A
     /// call of the relay counts twice, since it makes one for it.
@@ -132,8 +133,9 @@ impl World {
         })
     }
 
-    /// Runs the clients, and kills and restarts meanwhile. Returns when all clients have ended. An error is that the
-    /// modules did not start, that a client has panicked, or that the clients have not ended within [`FOREVER`].
+    /// Runs the clients, and in a deadly world kills and restarts meanwhile. Returns when all clients have ended. An
+    /// error is that the modules did not start, that a client has panicked, or that the clients have not ended within
+    /// [`FOREVER`].
     async fn live(self: &Arc<Self>, rng: &mut fastrand::Rng) -> Result<(), String> {
         // In half of the worlds, clients begin before the modules are ready.
         if rng.bool() {
@@ -223,7 +225,7 @@ impl World {
         lock(&self.done).push(Done { topic, id, ttl, begin, end: Instant::now(), result });
     }
 
-    /// Writes one of three keys, every second time only if it has a certain revision, and adds that to the key's
+    /// Writes one of three keys, about every second time only if it has a certain revision, and adds that to the key's
     /// history.
     async fn write(&self, rng: &mut fastrand::Rng) {
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -338,8 +340,8 @@ impl World {
         Ok(())
     }
 
-    /// Checks that each event was delivered once, or, if a process was killed or the log says that it was dropped, not
-    /// at all.
+    /// Checks that each event was delivered once, or not at all if processes are killed in this world or the log says
+    /// that an event was dropped or refused.
     fn check_events(&self) -> Result<(), String> {
         let told = lock(&self.record.told);
         // The log says so if an event was dropped, or a module that had too many requests refused it.

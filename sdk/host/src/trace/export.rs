@@ -31,8 +31,8 @@ const SERVICE_VERSION: &str = "service.version";
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SpanOptions {
-    /// Decides for which calls and events a span is made. By default for all, except those made for a request that is
-    /// not sampled.
+    /// Decides for which calls and events a span is made; `RecordOnly` counts as `Drop`. By default for all, except
+    /// those made for a request that is not sampled.
     pub sampler: Box<dyn ShouldSample>,
     /// Attributes of all modules, in addition to each module's `service.name` and `service.version`, which replace
     /// those given here. Empty by default. If it has a `service.name` but no `service.namespace`, the former becomes
