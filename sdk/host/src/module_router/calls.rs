@@ -17,7 +17,8 @@ use crate::topic::ModuleTopic;
 /// The most requests that may wait for a call, each for the next one. A call with more is refused with
 /// `RESOURCE_EXHAUSTED`, since the modules must be calling each other in a circle.
 pub(super) const MAX_DEPTH: usize = 1000;
-/// The most attempts for an idempotent call, the first one included.
+/// The most attempts for an idempotent call, the first one included. If the last one is lost too, its caller gets that
+/// result.
 const MAX_ATTEMPTS: u32 = 3;
 /// If this many processes have ended while the call was their only request, the call is not tried again.
 const MAX_ENDED_ALONE: u32 = 2;

@@ -21,7 +21,7 @@ use crate::topic::ModuleTopic;
 /// a new event is dropped. Events that come back from a process are kept even then.
 pub(super) const MAX_EVENTS: usize = 1024;
 /// The maximum number of events that a concurrent process has at once. A sequential one has at most one, also if that
-/// is in its queue.
+/// is in its queue. Further events wait in the module's queue.
 pub(super) const EVENTS_AT_ONCE: usize = 64;
 
 /// The queue of one module.
@@ -210,7 +210,8 @@ impl ModuleRouter {
 
     /// The `ReplyTo` of an event. When the event has ended in any way, it lowers `events`, the number of events that
     /// the process has, and sends the next ones. If the event is lost, `kept` goes back to the front of the queue,
-    /// however often that happens; without it the event counts as dropped.
+    /// however often that happens; of several that a process has lost, and that no other one takes at once, the newest
+    /// is then the first. Without `kept` the event counts as dropped.
     fn event_reply(
         &self,
         topic: Arc<ModuleTopic>,

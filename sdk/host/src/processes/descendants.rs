@@ -20,7 +20,8 @@ pub(crate) const HOST_ID: &str = "IXT_HOST_ID";
 /// too.
 pub(crate) const MODULE_ID: &str = "IXT_MODULE_ID";
 
-/// How often [`Descendants::kill`] looks for processes at most: one may have forked meanwhile.
+/// How often [`Descendants::kill`] looks for processes at most: one may have forked meanwhile. What is left after that
+/// stays.
 const ROUNDS: usize = 20;
 
 /// The descendants of one process of a module, or of a whole host: all processes that one of the fields describes. The

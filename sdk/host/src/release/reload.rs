@@ -14,7 +14,8 @@ use crate::release::Release;
 use crate::release::deployment::Deployment;
 
 /// Reads a module again when it is [reloaded](crate::Host::reload). The embedder of a host implements it, since it
-/// knows where configurations come from, and passes it to [`HostBuilder::loader`](crate::HostBuilder::loader).
+/// knows where configurations come from, and passes it to [`HostBuilder::loader`](crate::HostBuilder::loader). Without
+/// a loader, a reload starts the same deployment again.
 pub trait Loader: Send + Sync + 'static {
     /// Returns the deployment that is to replace `request.running`: with the manifest in the module's directory as it
     /// is now, its configuration, and its program, which is built if `request.build` is true. May be called for several
@@ -42,8 +43,8 @@ pub struct LoadRequest<'a> {
 }
 
 /// The future of [`Loader::load`]. It returns a [`Deployment`], or the reason why there is none: one line for people,
-/// which becomes the end of the error's message. When it is dropped before it has completed, it must end what it has
-/// started, such as a build.
+/// which becomes the end of the error's message. It is dropped early if the future of the reload is; then it must end
+/// what it has started, such as a build.
 pub type Loading<'a> = Pin<Box<dyn Future<Output = Result<Deployment, String>> + Send + 'a>>;
 
 /// A step of a reload, for the user or program that has asked for it.
@@ -52,7 +53,8 @@ pub type Loading<'a> = Pin<Box<dyn Future<Output = Result<Deployment, String>> +
 pub enum Notice {
     /// Output of the build: one or more lines, with their line ends.
     Build(String),
-    /// The next step, or a remark: one line, without a line end.
+    /// The next step, or a remark: one line, without a line end. The host sends one itself before it waits for another
+    /// restart of the module.
     Step(String),
     /// A report of all mistakes in the manifest or the configuration: several lines, the last one with its line end
     /// too. The reload then fails.

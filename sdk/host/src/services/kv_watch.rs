@@ -18,7 +18,7 @@ use crate::kv::{KvFuture, Watch};
 use crate::lock::lock;
 use crate::logs::Logs;
 
-/// How many watches a process may have. More are refused with `RESOURCE_EXHAUSTED`.
+/// How many watches a process may have. More are refused with `RESOURCE_EXHAUSTED`, not retryable.
 const MAX_WATCHES: usize = 1024;
 
 /// The watches of one process. Dropping this ends them; it is dropped when the reader of the process's connection ends.
