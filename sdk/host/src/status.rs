@@ -24,8 +24,8 @@ pub enum InstanceState {
     Backoff,
     /// It is being shut down: it gets no new requests, and finishes those that it has.
     Draining,
-    /// It was shut down by [`Host::stop`](crate::Host::stop), with the host, or since another process has replaced it;
-    /// in the last case it is about to be removed. It is not started again itself: a restart of the module by hand
+    /// It was shut down by [`Host::stop`](crate::Host::stop), with the host, or because another process has replaced
+    /// it; in the last case it is about to be removed. It is not started again itself: a restart of the module by hand
     /// makes a new entry.
     Stopped,
     /// It has ended or could not be started, and is not started again until the module is restarted by hand, because

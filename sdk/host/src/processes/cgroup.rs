@@ -87,7 +87,7 @@ impl Cgroup {
     }
 
     /// Limits the processes of this cgroup together to this many processors: 1.5 is one and a half. Less than 0.01
-    /// counts as 0.01. Fails unless the parent [shares out](Self::share_out) `cpu`.
+    /// counts as 0.01, and more than 10,000,000 as that. Fails unless the parent [shares out](Self::share_out) `cpu`.
     pub(crate) fn limit_cpu(&self, cpu: f64) -> Result<(), String> {
         write(&self.dir.join("cpu.max"), &quota(cpu))
     }

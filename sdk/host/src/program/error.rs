@@ -11,8 +11,8 @@ use ixt_manifest::text::harmless;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProgramError {
-    /// There is no program of cargo's: it could not be built, no earlier build has left it, or it is not clear which
-    /// program is meant. See [`BuildError`].
+    /// Cargo could not build the program, the program of an earlier build is missing, or it is not clear which program
+    /// is meant: see [`BuildError`].
     Build(BuildError),
     /// The module's manifest has no `path` in `[artifacts.process]`, and its directory no `Cargo.toml` to build a
     /// program.
@@ -77,7 +77,7 @@ impl fmt::Display for ProgramError {
 
 impl std::error::Error for ProgramError {}
 
-/// Why there is no program that cargo builds from a module's package, or from those of several modules.
+/// Why the program of a module could not be built, or that of an earlier build was not found.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {

@@ -83,9 +83,8 @@ impl Program {
     }
 
     /// Sets an environment variable of its processes. It takes precedence over the manifest and the host's environment,
-    /// and a later call over an earlier one. It has no effect for the guard
-    /// ([`Settings::guard`](crate::Settings::guard)). Reserved variables are ignored: see
-    /// [`reserved_variable`](ixt_manifest::language::reserved_variable).
+    /// and a later call over an earlier one. A guard ([`Settings::guard`](crate::Settings::guard)) does not get it.
+    /// Reserved variables are ignored: see [`reserved_variable`](ixt_manifest::language::reserved_variable).
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.insert(name.into(), value.into());

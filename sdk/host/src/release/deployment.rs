@@ -39,8 +39,8 @@ impl Deployment {
         Ok(Self { module, program, config, instances: 1, connect_timeout: None, init_timeout: None })
     }
 
-    /// Sets the number of processes: 1 by default; 0 counts as 1. A call, and an event too, goes to only one of them:
-    /// to the ready one with the fewest requests.
+    /// Sets the number of processes: 1 by default; 0 counts as 1. Each call and each event goes to one of them: the
+    /// ready one with the fewest requests.
     #[must_use]
     pub fn instances(mut self, instances: u32) -> Self {
         self.instances = instances.max(1);
