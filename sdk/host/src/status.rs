@@ -12,9 +12,9 @@ use crate::stats::TopicStats;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InstanceState {
-    /// It waits for its turn to be started; or its process has not connected yet, or not replied to `init`. If it
-    /// replaces another process, it may also have replied to `init`, and is not ready for calls yet; or its start has
-    /// failed, and it is about to be removed.
+    /// It waits for its turn to be started; or its process has not connected yet, or not replied to `init`. If it was
+    /// started beside the process that it replaces, it may also have replied to `init`, and is not ready for calls yet;
+    /// or its start has failed, and it is about to be removed.
     Starting,
     /// The process has replied to `init`. It gets calls, unless it says that it is not ready (see
     /// [`InstanceStatus::takes_calls`]).

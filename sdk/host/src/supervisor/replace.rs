@@ -40,9 +40,9 @@ impl Supervisor {
     ///
     /// # Errors
     ///
-    /// `FAILED_PRECONDITION` if another module provides a topic of the release; `UNAVAILABLE` if the bus did not
-    /// answer, a new replica did not become ready, or the module or the host was stopped meanwhile. The message says
-    /// what runs now.
+    /// `FAILED_PRECONDITION` if another module provides a topic of the release; `UNAVAILABLE` if the bus did not take a
+    /// topic for another reason, a new replica did not become ready, or the module or the host was stopped meanwhile.
+    /// The message says what runs now.
     pub(crate) async fn replace(
         &self,
         router: &Arc<ModuleRouter>,

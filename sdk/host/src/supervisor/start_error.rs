@@ -81,19 +81,19 @@ pub enum StartErrorKind {
         /// The system's error.
         error: io::Error,
     },
-    /// The process ended by itself before it had connected, before it had replied to `init`, or, if it replaces another
-    /// one, before it was ready for calls.
+    /// The process ended by itself before it had connected, before it had replied to `init`, or, if it was started
+    /// beside the process that it replaces, before it was ready for calls.
     Exited {
         /// The id of the process, `name:version/instance-NNN`.
         module: String,
         /// What the process had not done yet: `connected to its host`, `` answered `init` ``, or
-        /// `said that it takes calls` (for a process that replaces another one).
+        /// `said that it takes calls` (for a process beside the one that it replaces).
         step: &'static str,
         /// How it ended.
         status: ExitStatus,
     },
-    /// The process did not connect, did not reply to `init`, or, if it replaces another one, did not become ready for
-    /// calls in time. It was ended.
+    /// The process did not connect, did not reply to `init`, or, if it was started beside the process that it replaces,
+    /// did not become ready for calls in time. It was ended.
     TimedOut {
         /// The id of the process, `name:version/instance-NNN`.
         module: String,
@@ -128,7 +128,7 @@ pub enum StartErrorKind {
 impl StartErrorKind {
     /// Whether the host is to blame and not the module: no more files can be opened, there are too many processes, no
     /// memory is left, or a socket can't be made. The start is then repeated each second, and does not count as a
-    /// restart.
+    /// restart; a new replica of a restart by hand fails instead, if the old one was ready.
     pub(crate) fn is_shortage(&self) -> bool {
         let of_the_system = |error: &io::Error| {
             let errno = Errno::from_io_error(error);
