@@ -8,8 +8,8 @@
 //! - [`Deployment`] is what a host runs: a module with its program, its configuration, and the number of its processes.
 //! - [`Host`] runs deployments. Each process has its own process group; when the last handle of the `Host` is dropped,
 //!   all of them are killed.
-//! - [`bus`] has the trait of a message bus and [`kv`] that of a key-value store, each with a built-in backend that needs
-//!   no server; [`logs`] is the log of the modules and the host.
+//! - [`bus`] has the trait of a message bus and [`kv`] that of a key-value store, each with a built-in backend that
+//!   needs no server; [`logs`] is the log of the modules and the host.
 //! - [`control`] is the Unix socket by which other programs talk to a running host, [`metrics`] are its figures for
 //!   Prometheus, and [`guard`] is the process that ends the modules if the host is killed.
 //!

@@ -11,12 +11,13 @@ use crate::stats::{DURATION_BOUNDS, TopicStats};
 use crate::status::{InstanceState, InstanceStatus, ModuleStatus};
 use crate::trace::SpanCounts;
 
-/// The `Content-Type` header for the text of [`render`].
+/// The value of the HTTP header `Content-Type` for the text of [`render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Returns the current values of all metrics: of the host, its modules, their processes and their topics. Counters
 /// count from the start of the host, except for those of a process, which begin at 0 again when the module is restarted
-/// by hand. Does not wait for any process. The names and labels are in the [guide](crate::guide).
+/// by hand. The metrics of spans are only there with an exporter. Each line has a line end, also the last one. Does not
+/// wait for any process. The names and labels are in the [guide](crate::guide).
 #[must_use]
 pub fn render(host: &Host) -> String {
     let mut text = String::new();

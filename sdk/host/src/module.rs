@@ -1,5 +1,5 @@
-//! A module on disk: its directory and its manifest. What is started for it is a [`Program`](crate::Program); its running
-//! processes are in `module_router` and `supervisor`.
+//! A module on disk: its directory and its manifest. What is started for it is a [`Program`](crate::Program); its
+//! running processes are in `module_router` and `supervisor`.
 
 use std::fs;
 use std::path::{self, Path, PathBuf};
@@ -62,9 +62,8 @@ impl Module {
         Self { dir: dir.into(), source, manifest }
     }
 
-    /// The module's directory as an absolute path (as given, if the current directory can't be found). Symbolic links are
-    /// not resolved. It is the working directory of the
-    /// module's processes.
+    /// The module's directory as an absolute path (as given, if the current directory can't be found). Symbolic links
+    /// are not resolved. It is the working directory of the module's processes.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -76,7 +75,8 @@ impl Module {
         &self.manifest
     }
 
-    /// The manifest's text, and its path as given to [`open`](Self::open), for messages that point into it.
+    /// The manifest's text as it was read, and its path, for messages that point into it. The path is `manifest.toml`
+    /// in the directory as given to [`open`](Self::open), so it may be relative.
     #[must_use]
     pub fn source(&self) -> &Source {
         &self.source

@@ -1,6 +1,6 @@
 //! A replica of a module: its status, and the switch that stops it. A [`ReplicaTask`](crate::supervisor) runs it; the
-//! router, the supervisor and the host's status read it. In the public API it is an instance;
-//! the `Instance` in `supervisor/` is one process of it.
+//! router, the supervisor and the host's status read it. In the public API it is an instance; the `Instance` in
+//! `supervisor/` is one process of it.
 //!
 //! A replica has one process after the other:
 //!
@@ -195,7 +195,8 @@ impl Replica {
         self.lock().end_reason.clone()
     }
 
-    /// Waits until `goal` is true for the state. A state that lasts for a moment may be missed. Cancel-safe.
+    /// Waits until `goal` is true for the state; returns at once if it is. A state that lasts for a moment may be
+    /// missed. Cancel-safe.
     pub(crate) async fn reaches(&self, goal: impl Fn(InstanceState) -> bool) {
         let mut changed = self.changed.subscribe();
         while !goal(self.state()) {
@@ -240,7 +241,8 @@ impl Replica {
         }
     }
 
-    /// Aborts its task, which kills the process at once. Called when the host is dropped.
+    /// Aborts its task, which kills the process at once, and sets the state to `Stopped`. Called when the host is
+    /// dropped.
     pub(crate) fn abort(&self) {
         {
             let mut task = lock(&self.task);

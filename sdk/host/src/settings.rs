@@ -10,7 +10,8 @@ use ixt_protocol::DEFAULT_MAX_FRAME_BYTES;
 
 use crate::program::Program;
 
-/// Settings of a host, for all of its modules. Start from [`Settings::default`] and change fields.
+/// Settings of a host, for all of its modules. Start from [`Settings::default`] and change fields. A timeout or grace
+/// of 0 is over at once.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Settings {
@@ -19,8 +20,9 @@ pub struct Settings {
     /// [`HostBuilder::kv`](crate::HostBuilder::kv) sets another store.
     pub data_dir: Option<PathBuf>,
     /// How many bytes each module may keep in the key-value store: the bytes of its keys and values, plus 64 for each
-    /// key. A write beyond that is refused with `RESOURCE_EXHAUSTED`. `None` (the default): [`FILE_QUOTA`] (256 MiB)
-    /// with a `data_dir`, [`MEMORY_QUOTA`] (32 MiB) without.
+    /// key. A write beyond that is refused with `RESOURCE_EXHAUSTED`, unless it takes no more room than the value that
+    /// it replaces. With 0 no key can be added. `None` (the default): [`FILE_QUOTA`] (256 MiB) with a `data_dir`,
+    /// [`MEMORY_QUOTA`] (32 MiB) without.
     ///
     /// [`FILE_QUOTA`]: crate::kv::FILE_QUOTA
     /// [`MEMORY_QUOTA`]: crate::kv::MEMORY_QUOTA
@@ -35,7 +37,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long a process has to reply to `init` after it has connected: 60 s. A deployment or the manifest may set
     /// another time, and the process can extend it by `starting` frames. When it is over, the process is ended, and the
-    /// start has failed. On a restart by hand, a new process has the same time again to become ready for calls.
+    /// start has failed. A process that is started beside the one that it replaces, on a restart by hand, has the same
+    /// time again to become ready for calls.
     pub init_timeout: Duration,
     /// The time between two health checks of a process, and before the first: 10 s. If it is 0, no health checks are
     /// made.
@@ -48,8 +51,9 @@ pub struct Settings {
     /// are only logged.
     pub health_failures: u32,
     /// The default timeout of a call that a module makes while it handles a request, if neither the call, nor that
-    /// request, nor the manifest sets one; also the time that an event has for waiting, handling and further attempts
-    /// together. 300 s. Other calls have no default: without a timeout from the call or the manifest they have none.
+    /// request, nor the manifest of the called module sets one; also the time that an event has for waiting, handling
+    /// and further attempts together. 300 s. Other calls have no default: without a timeout from the call or the
+    /// manifest they have none.
     pub call_timeout: Duration,
     /// Whether every call and event is logged when it has ended. `false` (the default): only those that failed, and of
     /// these at most 100 a second for each module.
@@ -58,8 +62,8 @@ pub struct Settings {
     /// A process that has not replied by then gets SIGTERM.
     pub shutdown_grace: Duration,
     /// How long a process has to exit by itself after it has replied to `shutdown` or hung up, or after its start has
-    /// failed: 2 s. Then it gets SIGTERM, and after the same time again SIGKILL. The processes that it leaves behind have
-    /// the same time after SIGTERM.
+    /// failed: 2 s. Then it gets SIGTERM, and after the same time again SIGKILL. The processes that it leaves behind
+    /// have the same time after SIGTERM.
     pub exit_grace: Duration,
     /// The largest frame on the sockets of modules, in bytes, in either direction: 16 MiB
     /// ([`DEFAULT_MAX_FRAME_BYTES`]). A larger call, or a larger response to a module, becomes the error
@@ -69,8 +73,10 @@ pub struct Settings {
     pub max_frame_bytes: usize,
     /// The program of the guard. It must call [`guard::run`](crate::guard::run) with its last two arguments, which the
     /// host adds: the shutdown grace and the exit grace in milliseconds. Its environment has only a `PATH`. The command
-    /// `ixt` uses `ixt guard`. `None` (the default): a shell script. It does the same, with two differences: it leaves
-    /// the control socket behind, and a process id may be reused between its look at the process and its signal.
+    /// `ixt` uses `ixt guard`. `None` (the default): a shell script. It does the same, with these differences: it
+    /// leaves the control socket behind, it rounds the graces up to tenths of a second, it sends no SIGTERM to
+    /// processes that it can only find by their cgroup, and a process id may be reused between its look at the process
+    /// and its signal.
     pub guard: Option<Program>,
     /// Whether the host's process becomes a "child subreaper": descendants whose parent has ended become its children,
     /// are reaped, and are ended with the host. Only for a program whose child processes are all started by this crate:
@@ -84,8 +90,8 @@ pub struct Settings {
 #[non_exhaustive]
 pub struct RestartPolicy {
     /// How many restarts within [`window`](Self::window) are made with growing pauses: 5. After that the process *keeps
-    /// failing*: each further restart waits [`max_backoff`](Self::max_backoff), and while the process is not ready
-    /// calls are refused instead of waiting. That holds until it has once been ready for
+    /// failing*: each further restart waits [`max_backoff`](Self::max_backoff), and until the process is ready again no
+    /// call waits for it: without another process, calls are refused. That holds until it has once been ready for
     /// [`stable_after`](Self::stable_after). With 0 a process that ends or does not start has failed at once, as with
     /// [`give_up`](Self::give_up).
     ///
@@ -98,8 +104,9 @@ pub struct RestartPolicy {
     pub give_up: bool,
     /// The period over which restarts are counted for [`intensity`](Self::intensity): 60 s.
     pub window: Duration,
-    /// The pause before the first restart: 100 ms. Each further pause is twice as long. To each is added a random part
-    /// of up to the same length, so that many modules do not start at the same moment.
+    /// The pause before the first restart: 100 ms. Each further pause is twice as long, up to
+    /// [`max_backoff`](Self::max_backoff). To each is added a random part of up to the same length, so that many
+    /// modules do not start at the same moment.
     pub backoff: Duration,
     /// The longest pause before a restart, without its random part: 30 s. For a process that keeps failing it is
     /// exactly the pause.

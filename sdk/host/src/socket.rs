@@ -23,7 +23,8 @@ const LOCK: &str = "lock";
 const PREFIX: &str = "ixt-";
 
 /// The sockets of a host. They are in a directory of `$TMPDIR` (or `/tmp`) that only this user can enter. The directory
-/// is made with the first socket, and removed when this is dropped.
+/// is made with the first socket, and again if somebody has removed it. It is removed when this is dropped, unless
+/// there is a file in it that the host has not made.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets(Mutex<Option<Dir>>);
 
@@ -140,12 +141,13 @@ impl Socket {
 
     /// Waits for the first connection of the process with the id `started`, of a descendant, or of a process in its
     /// group (see `descends_from`), if that process runs as the host's user, and returns that connection. There is no
-    /// timeout here: the caller sets one. If `started` is `None`, every connection is refused, and this does not return.
+    /// timeout here: the caller sets one. If `started` is `None`, every connection is refused, and this does not
+    /// return.
     ///
     /// Connections of other processes are closed, since the process that connects gets the module's configuration and
     /// speaks for the module. `refused` is called once with the id of each of these processes, and for at most
-    /// [`MAX_REPORTED`]. All processes that are not in this pid namespace have the id 0 here, and count as one. The directory's mode keeps out all other users
-    /// except root.
+    /// [`MAX_REPORTED`]. All processes that are not in this pid namespace have the id 0 here, and count as one. The
+    /// directory's mode keeps out all other users except root.
     ///
     /// # Errors
     ///

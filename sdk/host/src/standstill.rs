@@ -1,6 +1,7 @@
 //! Detects that this process stood still: because it was stopped (SIGSTOP, Ctrl-Z), frozen with its container, or got
-//! no processor. The clock goes on meanwhile, and the modules may have stood still as well; so the timeouts of modules
-//! start anew afterwards. The deadlines of callers do not: those use tokio's clock alone.
+//! no processor. The clock goes on meanwhile, and the modules may have stood still as well; so the timeouts for
+//! connecting, for `init` and for shutting down start anew afterwards, and a health check without a reply does not
+//! count. The deadlines of callers do not start anew: those use tokio's clock alone.
 //!
 //! A task, the [`Pulse`], notes the time every half second. A gap of more than a second between two notes is a
 //! standstill. [`sleep`] and [`timeout`] of this file start anew when a standstill ended during them. Without a running

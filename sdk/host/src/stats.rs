@@ -1,5 +1,5 @@
-//! Counts of one topic: how many calls ended, with which codes, and a histogram of how long they took. `call_log` writes the lines
-//! about them, `metrics` and [`ModuleStatus`](crate::ModuleStatus) show the counts.
+//! Counts of one topic: how many calls ended, with which codes, and a histogram of how long they took. `call_log`
+//! writes the lines about them, `metrics` and [`ModuleStatus`](crate::ModuleStatus) show the counts.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -46,8 +46,10 @@ pub(crate) struct Stats {
 }
 
 /// Counts of a topic since the host started. The topic is a service of the module, or an event that it handles; "call"
-/// below means either. Each attempt of a call that is tried again counts. A module that has a service and takes an
-/// event with the same topic has two of these, with the same [`topic`](Self::topic).
+/// below means either. Each attempt of a call that is tried again counts. Not counted are events that were dropped
+/// before a process got them ([`ModuleStatus::events_dropped`](crate::ModuleStatus::events_dropped)), and calls that
+/// did not reach the module, such as those that the caller's manifest does not allow. A module that has a service and
+/// takes an event with the same topic has two of these, with the same [`topic`](Self::topic).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TopicStats {
@@ -60,13 +62,13 @@ pub struct TopicStats {
     /// How many of them ended with an error. It is the sum of [`codes`](Self::codes).
     pub errors: u64,
     /// The number of errors for each code that has occurred on this topic: the built-in ones, and the first 16 others.
-    /// Further codes are counted together as `OTHER`.
+    /// Further codes are counted together as `OTHER`. A code without errors is not in it.
     pub codes: BTreeMap<String, u64>,
     /// For each bound of [`DURATION_BOUNDS`], how many of the [`taken`](Self::taken) calls took no longer than it
     /// (cumulative, as in Prometheus). Calls that took longer than the last bound are only in `taken`.
     pub durations: Vec<u64>,
     /// How many of the calls were given to a process, or queued for one that handles one request at a time. The others
-    /// ended before: they were refused, timed out or cancelled.
+    /// ended before: they were refused (also because the host could not send them), timed out or cancelled.
     pub taken: u64,
     /// The durations of the taken calls added up, in seconds. A duration begins when the call is given to the process
     /// or queued for it; waiting until a process is ready does not count. It ends when the caller has a result or has

@@ -12,8 +12,9 @@ use crate::stats::TopicStats;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InstanceState {
-    /// It waits for its turn to be started; or its process has not connected yet, or not replied to `init`. If it
-    /// replaces another process, it may also have replied to `init`, and is not ready for calls yet.
+    /// It waits for its turn to be started; or its process has not connected yet, or not replied to `init`. If it was
+    /// started beside the process that it replaces, it may also have replied to `init`, and is not ready for calls yet;
+    /// or its start has failed, and it is about to be removed.
     Starting,
     /// The process has replied to `init`. It gets calls, unless it says that it is not ready (see
     /// [`InstanceStatus::takes_calls`]).
@@ -23,8 +24,9 @@ pub enum InstanceState {
     Backoff,
     /// It is being shut down: it gets no new requests, and finishes those that it has.
     Draining,
-    /// It was shut down by [`Host::stop`](crate::Host::stop), or with the host. It is not started again until the
-    /// module is restarted by hand.
+    /// It was shut down by [`Host::stop`](crate::Host::stop), with the host, or because another process has replaced
+    /// it; in the last case it is about to be removed. It is not started again itself: a restart of the module by hand
+    /// makes a new entry.
     Stopped,
     /// It has ended or could not be started, and is not started again until the module is restarted by hand, because
     /// the [`RestartPolicy`](crate::RestartPolicy) says so: with `give_up` after too many restarts, with an `intensity`
@@ -64,14 +66,15 @@ impl fmt::Display for InstanceState {
 pub struct ModuleStatus {
     /// The module's name.
     pub name: String,
-    /// The version of the newest release of which a process has been ready; before any has been, of the one that is
-    /// being started.
+    /// The version of the newest release of which a process has become ready. If no process was ready when a start or
+    /// restart began, it is the version of the release that was to be started, whether or not that went well.
     pub version: String,
     /// Its processes, in a fixed order. During a restart by hand both are listed, the new one directly after the one
     /// that it replaces. A stopped module keeps its entries.
     pub instances: Vec<InstanceStatus>,
-    /// The counts for each service that it provides and each event that it takes, sorted by topic. Topics of earlier
-    /// releases since the host started stay.
+    /// The counts for each service that it provides and each event that it takes, sorted by topic. If two have the same
+    /// topic, the service comes first. Topics of earlier releases since the host started stay, and those of a release
+    /// that the bus has refused.
     pub topics: Vec<TopicStats>,
     /// How many calls wait for this module: until a process is ready, or in the queue of a process that handles one
     /// request at a time. Events in such a queue count here too.
@@ -97,7 +100,8 @@ impl ModuleStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct InstanceStatus {
-    /// The id: `name:version/instance-NNN`. `NNN` counts from `001` within the module.
+    /// The id: `name:version/instance-NNN`. `NNN` counts from `001` within the module, and has more digits from 1000
+    /// on. A new entry gets the lowest number that is free.
     pub id: String,
     /// What it is doing now.
     pub state: InstanceState,
@@ -131,6 +135,6 @@ pub struct InstanceStatus {
     /// none has ended yet; a shutdown sets none.
     pub reason: Option<String>,
     /// The last lines that the process of `reason` wrote to stderr, and the last errors of its log: at most 20 lines,
-    /// each cut to 2 KiB. Empty if there are none.
+    /// oldest first, each cut after 2 KiB. Empty if there are none.
     pub last_lines: Vec<String>,
 }

@@ -51,8 +51,9 @@ impl ModuleTopic {
         self.is_retried.load(Ordering::Relaxed)
     }
 
-    /// Sets the rules, for requests that come from now on. `timeout_ms` is the service's `ttl_ms`, `is_retried` whether
-    /// it is idempotent, or whether the event is durable.
+    /// Sets the rules. A call has the timeout of the moment at which it comes. Whether it is tried again is looked up
+    /// when each attempt begins, and for an event when it is sent to a process. `timeout_ms` is the service's `ttl_ms`,
+    /// `is_retried` whether it is idempotent, or whether the event is durable.
     pub(crate) fn set_rules(&self, timeout_ms: Option<u64>, is_retried: bool) {
         self.timeout_ms.store(timeout_ms.unwrap_or(NO_TIMEOUT), Ordering::Relaxed);
         self.is_retried.store(is_retried, Ordering::Relaxed);
@@ -74,7 +75,7 @@ impl ModuleTopic {
 pub(crate) struct RequestInfo {
     pub(crate) kind: TopicKind,
     pub(crate) topic: Arc<ModuleTopic>,
-    /// The trace: 32 hexadecimal digits, or any text that a module has chosen.
+    /// The trace: 32 hexadecimal digits, or any text of up to 256 bytes that a module has chosen.
     pub(crate) trace_id: Arc<str>,
     /// The caller or publisher, `name:version`.
     pub(crate) source: Arc<str>,

@@ -14,7 +14,7 @@ pub enum TopicKind {
 }
 
 impl TopicKind {
-    /// `service` or `event`.
+    /// `service` or `event`, as in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

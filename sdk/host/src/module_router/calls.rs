@@ -17,7 +17,8 @@ use crate::topic::ModuleTopic;
 /// The most requests that may wait for a call, each for the next one. A call with more is refused with
 /// `RESOURCE_EXHAUSTED`, since the modules must be calling each other in a circle.
 pub(super) const MAX_DEPTH: usize = 1000;
-/// The most attempts for an idempotent call, the first one included.
+/// The most attempts for an idempotent call, the first one included. If the last one is lost too, its caller gets that
+/// result.
 const MAX_ATTEMPTS: u32 = 3;
 /// If this many processes have ended while the call was their only request, the call is not tried again.
 const MAX_ENDED_ALONE: u32 = 2;
@@ -43,9 +44,10 @@ struct Attempts {
 }
 
 impl ModuleRouter {
-    /// Takes a call from the bus, and returns at once. The result goes to `reply`, perhaps before this returns. Sets
-    /// the deadline if the call has none, and refuses a call beyond [`MAX_DEPTH`]. The returned handle cancels the
-    /// call, and does nothing if the call has ended.
+    /// Takes a call from the bus, and returns at once. The result goes to `reply`, perhaps before this returns. If the
+    /// call has no deadline, it gets one from the timeout of the topic; without that, from the call timeout if a
+    /// module's handler makes it, and otherwise none. A call beyond [`MAX_DEPTH`] is refused. The returned handle
+    /// cancels the call, and does nothing if the call has ended.
     pub(super) fn call(
         &self,
         topic: &Arc<ModuleTopic>,
@@ -69,8 +71,8 @@ impl ModuleRouter {
         self.route(envelope, topic, reply, Attempts { started: now, ended_alone: 0 }, now, batch)
     }
 
-    /// Dispatches a call. Of an idempotent one, a copy is kept for another attempt; the call is refused if there is no
-    /// memory for it.
+    /// Dispatches a call. Of an idempotent one, a copy is kept for another attempt; if there is no memory for the copy,
+    /// the call is refused with `RESOURCE_EXHAUSTED`.
     fn route(
         &self,
         envelope: Envelope<'_>,
@@ -93,8 +95,8 @@ impl ModuleRouter {
     }
 
     /// A reply that routes the call again if it is lost, until there were [`MAX_ATTEMPTS`] of it, or
-    /// [`MAX_ENDED_ALONE`] processes have ended. Every other result, and the last loss, goes to `reply`. `memory` is
-    /// that of the copy.
+    /// [`MAX_ENDED_ALONE`] processes have ended while it was their only request. Every other result, and the last loss,
+    /// goes to `reply`. `memory` is that of the copy.
     fn retrying(
         &self,
         envelope: &Envelope<'_>,
@@ -127,8 +129,9 @@ impl ModuleRouter {
         })
     }
 
-    /// Sends a call to the process with the fewest requests, or parks it if none is ready. Ends it if its caller has
-    /// cancelled, its deadline has passed at `now`, or it would wait for itself. Returns the handle for the caller.
+    /// Sends a call to the process with the fewest requests, or [parks](Self::park) it if none is ready. Ends it if its
+    /// caller has cancelled, its deadline has passed at `now`, or it would wait for itself. Returns the handle for the
+    /// caller.
     pub(super) fn dispatch(
         &self,
         mut envelope: Envelope<'_>,
@@ -233,7 +236,7 @@ impl ModuleRouter {
     }
 
     /// Counts and logs a call that ended before a process got it: how it ended, with which code, and why. `since` is
-    /// when the host began with it. Its caller gets the result elsewhere.
+    /// the time from which the log line counts. Its caller gets the result elsewhere.
     pub(super) fn not_asked(
         &self,
         topic: &ModuleTopic,

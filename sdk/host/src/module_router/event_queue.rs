@@ -1,6 +1,6 @@
-//! The events that wait for a module. Each is handled by one of the module's processes, and each process handles a
-//! limited number at once. A slow module does not hold up publishers or other modules: events for which there is no
-//! room are dropped, counted and logged.
+//! The events that wait for a module. Each is sent to one of the module's processes, and each process has a limited
+//! number at once. A durable event that was lost with its process waits again. A slow module does not hold up
+//! publishers or other modules: events for which there is no room are dropped, counted and logged.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::lock::lock;
 use crate::topic::ModuleTopic;
 
 /// The maximum number of events that wait for a module, besides those that its processes have. When there are as many,
-/// a new event is dropped.
+/// a new event is dropped. Events that come back from a process are kept even then.
 pub(super) const MAX_EVENTS: usize = 1024;
 /// The maximum number of events that a concurrent process has at once. A sequential one has at most one, also if that
-/// is in its queue.
+/// is in its queue. Further events wait in the module's queue.
 pub(super) const EVENTS_AT_ONCE: usize = 64;
 
 /// The queue of one module.
@@ -31,7 +31,7 @@ pub(super) struct EventQueue {
     /// passed over.
     waiting: VecDeque<QueuedEvent>,
     /// The number of events that were dropped since the host started, or were not durable and lost with their process.
-    /// An event that its handler has answered with an error, or not in time, is not among them.
+    /// An event that has ended with an error, such as one of its handler or `DEADLINE_EXCEEDED`, is not among them.
     pub(super) dropped: u64,
     /// The value of `dropped` when [`ModuleRouter::take_event`] last logged it; 0 before that.
     logged: u64,
@@ -57,7 +57,7 @@ enum NextEvent {
     /// Sends this event, which is no longer in the queue, to this process.
     Send(Arc<Connection>, QueuedEvent),
     /// Ends. No process takes any of the topics now, or the process that is next has its limit of events or too much to
-    /// read. Other processes do not get the event meanwhile.
+    /// read. The event is not offered to another process; the next `pump` picks anew.
     Wait,
 }
 
@@ -70,8 +70,8 @@ impl EventQueue {
 
 impl ModuleRouter {
     /// Takes an event from the bus. Queues it, with the call timeout for waiting and handling together; or drops it, if
-    /// [`MAX_EVENTS`] wait, the module's memory is used up, or all replicas have stopped or failed. Then sends what can
-    /// be sent. Does not wait.
+    /// [`MAX_EVENTS`] wait, the memory of the module or of the host is used up, or each replica has stopped or failed,
+    /// or there is none. Then sends what can be sent. Does not wait.
     pub(super) fn take_event(&self, topic: &Arc<ModuleTopic>, envelope: &Envelope<'_>, batch: &mut WriteBatch) {
         let is_gone = self.replicas().iter().all(|replica| replica.state().is_final());
         let complaint = {
@@ -109,8 +109,8 @@ impl ModuleRouter {
         lock(&self.events).waiting.push_front(QueuedEvent { topic, envelope, _memory: memory });
     }
 
-    /// Drops, counts and logs the queued events for whose topic `is_dropped` returns true. `why` is the reason, for the
-    /// log.
+    /// Drops the queued events for whose topic `is_dropped` returns true, counts them, and logs their number in one
+    /// line; none if there are no such events. `why` is the reason, for the log.
     pub(super) fn drop_events(&self, why: &str, is_dropped: impl Fn(&str) -> bool) {
         let dropped = {
             let mut queue = lock(&self.events);
@@ -150,8 +150,9 @@ impl ModuleRouter {
     }
 
     /// Removes the first event in the queue whose topic a ready process takes, for the process with the fewest
-    /// requests. That one has to have room: if it has its limit of events, its next reply to an event calls
-    /// [`pump`](Self::pump); if it has too much to read, a task does when it has read enough.
+    /// requests. That one has to have room: if it has its limit of events, [`pump`](Self::pump) is called when one of
+    /// them has ended; if it has too much to read, a task calls that when it has read enough. Until then the result is
+    /// [`NextEvent::Wait`].
     fn next_event(&self) -> NextEvent {
         let mut queue = lock(&self.events);
         // An event that no process takes keeps its place, and does not hold up events of other topics.
@@ -209,7 +210,8 @@ impl ModuleRouter {
 
     /// The `ReplyTo` of an event. When the event has ended in any way, it lowers `events`, the number of events that
     /// the process has, and sends the next ones. If the event is lost, `kept` goes back to the front of the queue,
-    /// however often that happens; without it the event counts as dropped.
+    /// however often that happens; of several that a process has lost, and that no other one takes at once, the newest
+    /// is then the first. Without `kept` the event counts as dropped.
     fn event_reply(
         &self,
         topic: Arc<ModuleTopic>,

@@ -64,8 +64,8 @@ use topics::Topics;
 pub(crate) use topics::Unregistered;
 
 /// The most memory, in bytes, for everything that waits for a module: parked and queued calls, copies of idempotent
-/// ones, events, and what its processes have not read. Beyond it, calls are refused with `RESOURCE_EXHAUSTED`, and
-/// events are dropped.
+/// ones, events, and what its processes have not read. Beyond it, calls are refused with `RESOURCE_EXHAUSTED`, and new
+/// events are dropped. Events that a process gives back are kept even beyond it.
 const MAX_WAITING_BYTES: usize = 48 * 1024 * 1024;
 
 /// A module in its host. The host makes one for each module when it starts, and keeps it until it ends; a restart by
@@ -94,15 +94,17 @@ pub(crate) struct ModuleRouter {
     /// The calls that wait until a replica is ready, in the order in which they were parked.
     parked: Mutex<ParkedCalls>,
     events: Mutex<EventQueue>,
-    /// Locked during a restart by hand, so that there is one at a time.
+    /// Locked during a restart by hand, also while the loader of a reload works, so that there is one at a time.
     pub(crate) restarting: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Which processes take calls and events.
 struct Serving {
-    /// The newest release of which a process has been ready; before there is one, the release that is being started.
+    /// The current release: the newest one of which a process has become ready. If no process was ready when a start or
+    /// restart began, it is the release that was to be started, whether or not that went well.
     release: Arc<Release>,
-    /// The processes that have become ready and were not told to end. Each may say that it is not ready now.
+    /// The processes that have become ready, and have neither ended nor been told to end. Each may say that it is not
+    /// ready now.
     ready: Vec<Ready>,
     /// Whether the first start or a restart by hand is between [`ModuleRouter::connect`] and
     /// [`ModuleRouter::disconnect`].
@@ -151,7 +153,8 @@ impl ModuleRouter {
         &self.name
     }
 
-    /// The newest release of which a process has been ready; before there is one, the release that is being started.
+    /// The current release: the newest one of which a process has become ready. If no process was ready when a start or
+    /// restart began, it is the release that was to be started, whether or not that went well.
     pub(crate) fn release(&self) -> Arc<Release> {
         Arc::clone(&self.serving().release)
     }

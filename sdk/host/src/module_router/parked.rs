@@ -1,6 +1,6 @@
-//! Parked calls, which wait until a replica is ready. They have not been sent to any process, so calls that are not
-//! idempotent can be parked too. Calls that wait for a sequential process that is busy are in that process's queue
-//! instead (`connection/request_table`).
+//! Parked calls, which wait until a replica is ready. In their present attempt they have not been sent to any process,
+//! so calls that are not idempotent can be parked too. Calls that wait for a sequential process that is busy are in
+//! that process's queue instead (`connection/request_table`).
 
 use std::sync::Arc;
 
@@ -63,8 +63,8 @@ impl ParkedCalls {
 
 impl ModuleRouter {
     /// Parks a call if a replica that takes its topic [comes](Replica::comes); otherwise refuses it with `UNAVAILABLE`,
-    /// retryable. Beyond [`MAX_PARKED`] or the module's memory it is refused with `RESOURCE_EXHAUSTED`. Returns the
-    /// handle for the caller.
+    /// retryable. Beyond [`MAX_PARKED`], or the memory of the module or the host, it is refused with
+    /// `RESOURCE_EXHAUSTED`, retryable too. Returns the handle for the caller.
     pub(super) fn park(
         &self,
         envelope: Envelope<'_>,
@@ -115,8 +115,8 @@ impl ModuleRouter {
     }
 
     /// Dispatches all parked calls. Those that no replica can take yet are parked again; those that no replica will
-    /// take, or whose deadline has passed, are refused. Called when a process becomes ready, and when a replica or a
-    /// topic goes.
+    /// take, or whose deadline has passed, are refused. Called when a process becomes ready, when one has ended or did
+    /// not start, and when a topic is withdrawn.
     pub(super) fn release_parked(&self) {
         let parked = std::mem::take(&mut lock(&self.parked).calls);
         let (now, mut batch) = (Instant::now(), WriteBatch::new());
@@ -144,8 +144,8 @@ impl ModuleRouter {
         self.replicas().iter().any(|replica| replica.comes() && replica.release().takes(topic))
     }
 
-    /// Why no replica takes this topic, as a sentence for the caller. If several reasons hold, the first in the order
-    /// below.
+    /// Why no replica takes this topic, for the caller: a clause that begins with the module's name, without a full
+    /// stop. If several reasons hold, the first in the order below.
     pub(super) fn why_not(&self, topic: &str) -> String {
         let name = self.name();
         let replicas = self.replicas();

@@ -43,9 +43,9 @@ impl ModuleRouter {
         StartPermit { stops: lock(&self.replicas).stops }
     }
 
-    /// Makes a replica with the lowest free number, from 1, and adds it to the list: directly after `behind`, or,
-    /// without it, at the end. The caller has to run it. `None` if the host shuts down, or the module was stopped after
-    /// the permit was given.
+    /// Makes a replica with the lowest free number, from 1, and adds it to the list: directly after `behind`, or at the
+    /// end if that is `None` or not in the list. The caller has to run it. `None` if the host shuts down, or the module
+    /// was stopped after the permit was given.
     pub(crate) fn add_replica(
         &self,
         release: &Arc<Release>,
@@ -94,8 +94,8 @@ impl ModuleRouter {
         lock(&self.replicas).is_closed = true;
     }
 
-    /// Kills all processes at once, and drops the topics. Called when the host is dropped, also after an orderly
-    /// shutdown.
+    /// Kills all processes at once, and drops the topics without withdrawing them from the bus. Does not wait. Called
+    /// when the host is dropped, also after an orderly shutdown.
     pub(crate) fn end(&self) {
         self.close();
         for replica in self.replicas() {
@@ -201,7 +201,8 @@ impl ModuleRouter {
     }
 
     /// Makes a release the module's current one before one of its processes is ready. Does nothing if any process of
-    /// the module has become ready and was not told to end. Called when a replica that is not ready is replaced.
+    /// the module has become ready, and has neither ended nor been told to end. Called when a replica that is not ready
+    /// is replaced.
     pub(crate) fn adopt(&self, release: &Arc<Release>) {
         {
             let mut serving = write(&self.serving);

@@ -11,8 +11,8 @@ use crate::release::Release;
 use crate::topic::ModuleTopic;
 use crate::topic_kind::TopicKind;
 
-/// All topics that a release of the module has had, by name. A topic that no release has any more stays, for its
-/// counts.
+/// All topics of the module's releases, by name. A topic that no release has any more stays, for its counts; so does
+/// one of a release that the bus has refused.
 #[derive(Default)]
 pub(super) struct Topics {
     services: BTreeMap<String, TopicEntry>,
@@ -49,12 +49,12 @@ impl Endpoint for TopicEndpoint {
 #[derive(Debug)]
 pub(crate) struct Unregistered {
     pub(crate) topic: String,
-    /// [`BusError::AlreadyProvided`] if another module provides it.
+    /// [`BusError::AlreadyProvided`] if another module provides it, of this host or another one.
     pub(crate) error: BusError,
 }
 
 impl Topics {
-    /// All topics, sorted by name. A service and an event of the same name both come.
+    /// All topics, sorted by name. A service and an event of the same name both come, the service first.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<ModuleTopic>> {
         let mut all: Vec<_> = self.services.values().chain(self.events.values()).map(|entry| &entry.topic).collect();
         all.sort_by_key(|topic| topic.name());
@@ -71,13 +71,14 @@ impl Topics {
 
 impl ModuleRouter {
     /// Registers those topics of a release at the bus that are not registered yet, and waits for the bus. Calls of a
-    /// new service are parked until a process of the release is ready. From here until
-    /// [`disconnect`](Self::disconnect), each process only gets the topics of its own release. Called before replicas
-    /// of the release are started.
+    /// new service are refused with `UNAVAILABLE` until a replica of the release is added, and then parked until one of
+    /// its processes is ready. From here until [`disconnect`](Self::disconnect), each process only gets the topics of
+    /// its own release. Called before replicas of the release are started.
     ///
     /// # Errors
     ///
-    /// The first topic that the bus did not take. The topics that this has registered are withdrawn again then.
+    /// The first topic that the bus did not take. The topics that this has registered are withdrawn again then, and
+    /// [`disconnect`](Self::disconnect) need not be called.
     pub(crate) async fn connect(&self, release: &Release) -> Result<(), Unregistered> {
         let Some(this) = self.this.upgrade() else { return Ok(()) };
         self.set_changing(true);

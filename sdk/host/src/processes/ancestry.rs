@@ -21,8 +21,9 @@ const MAX_ANCESTORS: usize = 10_000;
 /// The errors of a process that can't be seen: it has ended, or belongs to another user.
 const UNSEEN: [Errno; 4] = [Errno::NOENT, Errno::SRCH, Errno::PERM, Errno::ACCESS];
 
-/// The process with this id first, then its parent, the parent's parent and so on, until one that can't be seen. Empty
-/// if the process itself can't be seen: it has ended, or `/proc` hides other users' processes.
+/// The process with this id first, then its parent, the parent's parent and so on, until one that can't be seen; at
+/// most [`MAX_ANCESTORS`]. Empty if the process itself can't be seen: it has ended, or `/proc` hides other users'
+/// processes; and for the id 0.
 ///
 /// # Errors
 ///
@@ -44,8 +45,9 @@ pub(crate) fn ancestry(pid: u32) -> io::Result<Vec<ProcessStat>> {
     Ok(chain)
 }
 
-/// Whether the process `pid` is `started`, descends from it, or it or a parent of it is in the process group `started`.
-/// The group counts because a process whose parent has ended gets another parent. False if nothing is known of `pid`.
+/// Whether the process `pid` is `started`, descends from it, or it or an ancestor of it is in the process group
+/// `started`. The group counts because a process whose parent has ended gets another parent. If `/proc` shows nothing
+/// of `pid`, this is only true if both are the same.
 pub(crate) fn descends_from(pid: u32, started: u32) -> bool {
     let is_kin = |process: &ProcessStat| process.pid == started || process.group == started;
     // The first comparison works without `/proc`.
@@ -58,7 +60,8 @@ pub(crate) fn is_available() -> bool {
     fs::symlink_metadata("/proc/self/stat").is_ok()
 }
 
-/// The process in words, for messages: `process 7 (NAME)`, or without the name if the process has ended.
+/// The process in words, for messages: `process 7 (NAME)`, or without the name if that can't be read, as of a process
+/// that has ended. The process chooses its name, which may contain anything.
 pub(crate) fn describe(pid: u32) -> String {
     match fs::read_to_string(format!("/proc/{pid}/comm")) {
         Ok(name) => format!("process {pid} ({})", name.trim_end()),

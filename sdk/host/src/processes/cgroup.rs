@@ -3,9 +3,9 @@
 //! limits hold. Where cgroups are mounted is read from the mounts of this process, since there are hybrid hierarchies
 //! and containers. Errors are reasons for people: `host_resources` goes on without a cgroup, or without the limit.
 //!
-//! A cgroup distributes a controller, such as `cpu`, to its children only if no process is in the cgroup itself.
-//! Therefore, if a manifest has a `cpu` limit, the host moves itself and what it has started into a child of its
-//! cgroup. It moves no other process:
+//! A cgroup distributes a controller, such as `cpu`, to its children only if no process is in the cgroup itself; the
+//! root cgroup is an exception. Therefore, if a manifest has a `cpu` limit, the host moves itself and what it has
+//! started into a child of its cgroup. It moves no other process:
 //!
 //! ```text
 //! own                 the cgroup in which the host was started; distributes `cpu`
@@ -43,7 +43,8 @@ impl Cgroup {
     ///
     /// # Errors
     ///
-    /// A reason, for people: there is no cgroup v2, this process may not write to it, or the kernel is older than 5.14.
+    /// A reason, for people: such as that there is no cgroup v2, that this process may not write to it, that it has
+    /// such a child already, or that the kernel is older than 5.14.
     pub(crate) fn create(name: &str) -> Result<Self, String> {
         let read = |file: &str| fs::read_to_string(file).map_err(|error| format!("can't read {file}: {error}"));
         let own = place(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
@@ -79,14 +80,14 @@ impl Cgroup {
         &self.dir
     }
 
-    /// Moves a process into this cgroup. Processes that it starts afterwards are in the cgroup too; those that it has
-    /// started before are not.
+    /// Moves a process into this cgroup. The error is a reason, for people. Processes that it starts afterwards are in
+    /// the cgroup too; those that it has started before are not.
     pub(crate) fn add(&self, pid: Pid) -> Result<(), String> {
         write(&self.dir.join("cgroup.procs"), &pid.as_raw_nonzero().to_string())
     }
 
     /// Limits the processes of this cgroup together to this many processors: 1.5 is one and a half. Less than 0.01
-    /// counts as 0.01. Fails unless the parent [shares out](Self::share_out) `cpu`.
+    /// counts as 0.01, and more than 10,000,000 as that. Fails unless the parent [shares out](Self::share_out) `cpu`.
     pub(crate) fn limit_cpu(&self, cpu: f64) -> Result<(), String> {
         write(&self.dir.join("cpu.max"), &quota(cpu))
     }
@@ -97,7 +98,8 @@ impl Cgroup {
     ///
     /// # Errors
     ///
-    /// A reason, for people. Then nothing has changed, except perhaps that the host was moved.
+    /// A reason, for people. The host may have been moved by then, and the parent may distribute the controller to this
+    /// cgroup; this cgroup does not distribute it.
     pub(crate) fn share_out(&self, controller: &str, host: Pid) -> Result<(), String> {
         let Some(own) = self.dir.parent().filter(|_| !shares_out(&self.dir, controller)) else { return Ok(()) };
         if !shares_out(own, controller) {
@@ -125,7 +127,8 @@ impl Cgroup {
             .is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
     }
 
-    /// The processes in this cgroup and in its children.
+    /// The processes in this cgroup and in its children, in no certain order. Those without an id in this pid namespace
+    /// are left out.
     pub(crate) fn pids(&self) -> Vec<Pid> {
         let dirs = self.parts().into_iter().chain([self.dir.clone()]);
         dirs.flat_map(|dir| listed(&dir).into_iter().filter_map(Pid::from_raw).collect::<Vec<_>>()).collect()
@@ -173,8 +176,8 @@ fn write(file: &Path, text: &str) -> Result<(), String> {
     fs::write(file, text).map_err(|error| format!("can't write {text:?} to {}: {error}", file.display()))
 }
 
-/// Whether systemd has delegated this cgroup, or does not run. Only the superuser has to look: an ordinary user can
-/// only write to a cgroup that was delegated, so that this is true.
+/// Whether systemd has delegated this cgroup or one above it, or does not run. Only the superuser has to look: an
+/// ordinary user can only write to a cgroup that was delegated, so that this is true.
 fn is_delegated(dir: &Path) -> bool {
     let marked = |dir: &Path| {
         ["trusted.delegate", "user.delegate"].into_iter().any(|name| {

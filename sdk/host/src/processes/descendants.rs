@@ -13,12 +13,15 @@ use rustix::process::{
 
 use crate::processes::cgroup::Cgroup;
 
-/// The environment variable with the host's random id, which every process that a host starts has.
+/// The environment variable with the host's random id, which every process of a module has; the guard and builds do not
+/// have it.
 pub(crate) const HOST_ID: &str = "IXT_HOST_ID";
-/// The environment variable with the id of the module's process (`name:version/instance-NNN`), which each of these has.
+/// The environment variable with the id of the module's process (`name:version/instance-NNN`), which each of them has
+/// too.
 pub(crate) const MODULE_ID: &str = "IXT_MODULE_ID";
 
-/// How often [`Descendants::kill`] looks for processes at most: one may have forked meanwhile.
+/// How often [`Descendants::kill`] looks for processes at most: one may have forked meanwhile. What is left after that
+/// stays.
 const ROUNDS: usize = 20;
 
 /// The descendants of one process of a module, or of a whole host: all processes that one of the fields describes. The

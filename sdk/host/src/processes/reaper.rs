@@ -23,8 +23,8 @@ fn own() -> MutexGuard<'static, BTreeSet<u32>> {
     lock(&OWN)
 }
 
-/// Starts a process. The caller has to wait for it, and then to call [`reaped`]. Every child of this crate is started
-/// here: another one would be taken for an orphan.
+/// Starts a process. The caller has to wait for it, and then to call [`reaped`]. The error is the system's; then
+/// nothing was started. Every child of this crate is started here: another one would be taken for an orphan.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     // Under the lock, so that a child that ends at once is not mistaken for an orphan.
     let mut own = own();
@@ -79,7 +79,8 @@ fn reap() {
     }
 }
 
-/// The orphans that this process has adopted and that still run.
+/// The orphans that this process has adopted and that still run: all of its children that [`spawn`] has not started, so
+/// also those that other code in this process has.
 pub(crate) fn orphans() -> Vec<Pid> {
     let own = own();
     given().filter(|pid| !own.contains(&pid.as_raw_nonzero().get().unsigned_abs()) && !is_zombie(*pid)).collect()

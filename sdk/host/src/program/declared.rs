@@ -79,7 +79,7 @@ impl Module {
     }
 
     /// The program at `path` that cargo has built, with the arguments of `[artifacts.process]`. The file is kept open,
-    /// so that this program can be started even after another build.
+    /// if it can be opened, so that this program can be started even after another build.
     pub(crate) fn built_program(&self, path: PathBuf) -> Program {
         let pinned = PinnedFile::new(&path);
         let program = Program { pinned, ..Program::new(path) };

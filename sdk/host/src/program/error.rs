@@ -11,7 +11,8 @@ use ixt_manifest::text::harmless;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProgramError {
-    /// Cargo could not build the program, or it is not clear which program is meant.
+    /// Cargo could not build the program, the program of an earlier build is missing, or it is not clear which program
+    /// is meant: see [`BuildError`].
     Build(BuildError),
     /// The module's manifest has no `path` in `[artifacts.process]`, and its directory no `Cargo.toml` to build a
     /// program.
@@ -19,7 +20,8 @@ pub enum ProgramError {
         /// The module's directory.
         dir: PathBuf,
     },
-    /// The file of `[artifacts.process]` does not exist, can't be read, or is a directory.
+    /// The file of `[artifacts.process]` does not exist, can't be read, or is a directory. An `interpreter` is not
+    /// looked at: a missing one is [`StartErrorKind::Spawn`](crate::StartErrorKind::Spawn).
     Unreadable {
         /// The path of the file.
         path: PathBuf,
@@ -33,7 +35,8 @@ pub enum ProgramError {
         /// A clause with what was found, the key of `[artifacts.process]` and its value.
         found: String,
     },
-    /// The manifest has a `sha256` for a file outside of the module's directory.
+    /// The manifest has a `sha256` for a file outside of the module's directory. Without a `sha256`, such a file is
+    /// only a warning in the log.
     Outside {
         /// The file, with links resolved.
         path: PathBuf,
@@ -74,7 +77,7 @@ impl fmt::Display for ProgramError {
 
 impl std::error::Error for ProgramError {}
 
-/// Why a module could not be built.
+/// Why the program of a module could not be built, or that of an earlier build was not found.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -88,17 +91,18 @@ pub enum BuildError {
         /// The system's error.
         error: io::Error,
     },
-    /// Cargo ran and has failed. Its output with the reason went to the [`BuildOutput`](crate::BuildOutput).
+    /// `cargo metadata` or `cargo build` ran and has failed, or the build made no program. The output with the reason
+    /// went to the [`BuildOutput`](crate::BuildOutput).
     Failed {
-        /// The `Cargo.toml` of each package that was to be built.
+        /// The `Cargo.toml` of each package that this cargo command was for. Other packages may be fine.
         paths: Vec<PathBuf>,
     },
-    /// The package has no program, or several, and neither [`Build::bin`](crate::Build::bin) nor `default-run` nor the
-    /// package's name says which one is meant.
+    /// The package has no program whose `required-features` are enabled, or several, and neither
+    /// [`Build::bin`](crate::Build::bin) nor `default-run` nor the package's name says which one is meant.
     NotOneProgram {
         /// The package's `Cargo.toml`.
         path: PathBuf,
-        /// The names of its programs, sorted. Empty if it has none.
+        /// The names of these programs, sorted. Empty if there are none.
         found: Vec<String>,
     },
     /// There is no program with the name in [`Build::bin`](crate::Build::bin).
@@ -108,7 +112,8 @@ pub enum BuildError {
         path: Option<PathBuf>,
         /// The name of the program.
         name: String,
-        /// The names of the programs of this package, or of all packages.
+        /// The names of the programs of this package, or of all packages: in no certain order, and twice if two
+        /// packages have the same. May be empty.
         found: Vec<String>,
     },
     /// There is no feature with one of the names in [`Build::features`](crate::Build::features).
@@ -118,7 +123,7 @@ pub enum BuildError {
         path: Option<PathBuf>,
         /// The name of the feature.
         name: String,
-        /// The names of the features of this package, or of all packages.
+        /// The names of the features of this package, or of all packages: sorted, each once. May be empty.
         found: Vec<String>,
     },
     /// The programs of two modules have the same name, and are built in the same target directory: one would overwrite
@@ -126,12 +131,12 @@ pub enum BuildError {
     SameProgram {
         /// The program's name.
         name: String,
-        /// The `Cargo.toml` of the two modules.
+        /// The `Cargo.toml` of the two modules, in the order in which these were added.
         paths: [PathBuf; 2],
     },
     /// With [`Builds::without_building`](crate::Builds::without_building): there is no program from an earlier build.
     NotBuilt {
-        /// Where the program was expected.
+        /// Where the program was expected; with a `build.target` in cargo's configuration, it would be elsewhere.
         path: PathBuf,
     },
 }

@@ -31,12 +31,13 @@ pub(crate) struct VerifiedFile {
 }
 
 impl FileCheck {
-    /// Opens and checks the file; reads all of it if there is a hash. Blocks, so it must not be called from an async
-    /// task.
+    /// Opens and checks the file; reads all of it if there is a hash, otherwise 4 bytes. Blocks, so it must not be
+    /// called from an async task.
     ///
     /// # Errors
     ///
-    /// [`ProgramError::Unreadable`] and [`ProgramError::Different`].
+    /// [`ProgramError::Unreadable`] if it can't be read or is a directory, [`ProgramError::Different`] if its size or
+    /// hash differs. The size is checked first.
     pub(crate) fn open(&self) -> Result<VerifiedFile, ProgramError> {
         let unreadable = |error| ProgramError::Unreadable { path: self.file.clone(), error };
         let different = |found| ProgramError::Different { path: self.file.clone(), found };

@@ -69,13 +69,13 @@ impl Program {
         &self.path
     }
 
-    /// The arguments, without the program itself.
+    /// The arguments in their order, without the program itself.
     #[must_use]
     pub fn args(&self) -> &[OsString] {
         &self.args
     }
 
-    /// Adds an argument after the others.
+    /// Adds one argument after the others. It is passed on as it is: no shell splits or expands it.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
@@ -83,8 +83,8 @@ impl Program {
     }
 
     /// Sets an environment variable of its processes. It takes precedence over the manifest and the host's environment,
-    /// and a later call over an earlier one. Reserved variables are ignored: see
-    /// [`reserved_variable`](ixt_manifest::language::reserved_variable).
+    /// and a later call over an earlier one. A guard ([`Settings::guard`](crate::Settings::guard)) does not get it.
+    /// Reserved variables are ignored: see [`reserved_variable`](ixt_manifest::language::reserved_variable).
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.insert(name.into(), value.into());
@@ -135,7 +135,7 @@ impl Program {
 }
 
 /// Makes the path of a program absolute, since it is started from another directory. A name without a slash stays as it
-/// is, for the `PATH`.
+/// is, for the `PATH`; so does a path if the current directory can't be found.
 pub(crate) fn from_here(program: PathBuf) -> PathBuf {
     let is_name = program.components().count() == 1;
     if is_name { program } else { path::absolute(&program).unwrap_or(program) }

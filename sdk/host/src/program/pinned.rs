@@ -1,5 +1,6 @@
 //! Keeps the program that cargo has built for a release, even if a later build puts another file in its place: after a
-//! restart that fails, the old program has to be started again. Programs that cargo has not built are not kept.
+//! restart that fails, or when a process has ended, the old program has to be started again. Programs that cargo has
+//! not built are not kept.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd as _;

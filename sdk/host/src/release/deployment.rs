@@ -28,7 +28,8 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// A deployment of the module with one process. Starts nothing, and does not look whether the program exists.
+    /// A deployment of the module with one process. Starts nothing, and checks neither whether the program exists nor
+    /// whether `config` is that of this module.
     ///
     /// # Errors
     ///
@@ -38,8 +39,8 @@ impl Deployment {
         Ok(Self { module, program, config, instances: 1, connect_timeout: None, init_timeout: None })
     }
 
-    /// Sets the number of processes: 1 by default; 0 counts as 1. A call goes to the process with the fewest requests,
-    /// an event to one of them.
+    /// Sets the number of processes: 1 by default; 0 counts as 1. Each call and each event goes to one of them: the
+    /// ready one with the fewest requests.
     #[must_use]
     pub fn instances(mut self, instances: u32) -> Self {
         self.instances = instances.max(1);

@@ -24,9 +24,9 @@ const NOT_ITS_OWN: [&str; 5] = ["target", "node_modules", "__pycache__", "venv",
 
 impl Fingerprint {
     /// Looks at the program, and at its arguments that are absolute paths of files. If the manifest names a file with
-    /// an extension, such as `main.py`, also looks at all files with that extension in the module's directory and the
-    /// directories in it, since the program may load them. A file that can't be seen is left out, and so is a program
-    /// that is looked up on the `PATH`. Blocks.
+    /// an extension, such as `main.py`, also looks at the files with that extension in the module's directory and the
+    /// directories in it, up to [`MAX_FILES`] and except in those that are [`NOT_ITS_OWN`], since the program may load
+    /// them. A file that can't be seen is left out, and so is a program that is looked up on the `PATH`. Blocks.
     pub(crate) fn of(deployment: &Deployment) -> Self {
         let mut fingerprint = Self::default();
         let program = &deployment.program;

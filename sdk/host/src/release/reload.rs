@@ -14,12 +14,13 @@ use crate::release::Release;
 use crate::release::deployment::Deployment;
 
 /// Reads a module again when it is [reloaded](crate::Host::reload). The embedder of a host implements it, since it
-/// knows where configurations come from, and passes it to [`HostBuilder::loader`](crate::HostBuilder::loader).
+/// knows where configurations come from, and passes it to [`HostBuilder::loader`](crate::HostBuilder::loader). Without
+/// a loader, a reload starts the same deployment again.
 pub trait Loader: Send + Sync + 'static {
     /// Returns the deployment that is to replace `request.running`: with the manifest in the module's directory as it
     /// is now, its configuration, and its program, which is built if `request.build` is true. May be called for several
     /// modules at once, but not twice at once for the same one. There is no timeout. On an error the module goes on as
-    /// it was.
+    /// it was. The future is polled where [`Host::reload`](crate::Host::reload) is awaited, so it should not block.
     fn load<'a>(&'a self, request: LoadRequest<'a>) -> Loading<'a>;
 }
 
@@ -27,21 +28,23 @@ pub trait Loader: Send + Sync + 'static {
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct LoadRequest<'a> {
-    /// The deployment that runs and is to be replaced.
+    /// The deployment that runs and is to be replaced; if the module is stopped or has failed, the one that was started
+    /// last.
     pub running: &'a Deployment,
     /// Whether to build the program. If false, that of an earlier build is to be used; if there is none, the loader
     /// fails.
     pub build: bool,
     /// Shows a step to the user or program that has asked for the reload. The loader calls it before each step, and
-    /// with output of the build.
+    /// with output of the build. The host sends [`Notice::Change`] itself.
     pub notify: &'a (dyn Fn(Notice) + Send + Sync),
     /// The host's guard, to be passed to [`Builds::guarded_by`](crate::Builds::guarded_by), so that a build ends with
     /// the host. `None` if the guard could not be started: the build then outlives a host that is killed.
     pub guard: Option<&'a Guard>,
 }
 
-/// The future of [`Loader::load`]. It returns a [`Deployment`], or the reason why there is none, as a sentence for
-/// people. When it is dropped before it has completed, it must end what it has started, such as a build.
+/// The future of [`Loader::load`]. It returns a [`Deployment`], or the reason why there is none: one line for people,
+/// which becomes the end of the error's message. It is dropped early if the future of the reload is; then it must end
+/// what it has started, such as a build.
 pub type Loading<'a> = Pin<Box<dyn Future<Output = Result<Deployment, String>> + Send + 'a>>;
 
 /// A step of a reload, for the user or program that has asked for it.
@@ -50,16 +53,18 @@ pub type Loading<'a> = Pin<Box<dyn Future<Output = Result<Deployment, String>> +
 pub enum Notice {
     /// Output of the build: one or more lines, with their line ends.
     Build(String),
-    /// The next step, or a remark, in one sentence.
+    /// The next step, or a remark: one line, without a line end. The host sends one itself before it waits for another
+    /// restart of the module.
     Step(String),
-    /// A report of all mistakes in the manifest or the configuration, in several lines. The reload then fails.
+    /// A report of all mistakes in the manifest or the configuration: several lines, the last one with its line end
+    /// too. The reload then fails.
     Report(String),
     /// A difference between the manifest that runs and the new one, as `ixt diff` shows it. Sent after the build, once
     /// for each difference, before a process is replaced.
     Change {
         /// Whether modules that were made for the old manifest may fail.
         breaking: bool,
-        /// The difference, in one line.
+        /// The difference, in one line without a line end.
         text: String,
     },
 }
@@ -70,7 +75,7 @@ pub enum Notice {
 /// # Errors
 ///
 /// The error for the caller of the reload: `FAILED_PRECONDITION` if the loader has failed, or the module has another
-/// name now; `UNAVAILABLE` if the host shuts down.
+/// name now; `UNAVAILABLE` if the runtime shuts down.
 pub(crate) async fn load(
     loader: &dyn Loader,
     release: &Release,

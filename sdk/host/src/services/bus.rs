@@ -1,6 +1,7 @@
 //! `message_bus.send` and `event_bus.publish`: the module's calls of other modules, and its events. The host adds the
 //! sender, and what they inherit from the request that the module handles: a call its trace, span, priority, deadline
-//! and chain of callers, an event only its trace and span. A call or an event outside of a request gets a new trace id here. What happens at the callee is in `module_router/calls.rs`.
+//! and chain of callers, an event only its trace and span. A call or an event outside of a request has the trace that
+//! its frame names, or else gets a new one here. What happens at the callee is in `module_router/calls.rs`.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,7 +23,8 @@ use crate::topic_kind::TopicKind;
 struct SendParams<'a> {
     #[serde(borrow)]
     topic: Cow<'a, str>,
-    /// The payload in base64, which is passed on without being decoded. `None` if the payload is attached.
+    /// The payload in base64, which is passed on without being decoded. `None` if the payload is attached. Without
+    /// either, the request is refused with `INVALID_INPUT`; if there are both, the attachment counts.
     #[serde(borrow)]
     payload: Option<Cow<'a, str>>,
     /// `None`: the priority of the request that the module handles; if it handles none, low (1). Ignored for an event.
@@ -35,7 +37,7 @@ struct SendParams<'a> {
 
 impl HostServices {
     /// `message_bus.send`: calls a service, if the module's manifest allows it. The result of the call is the response,
-    /// which may be sent before this returns.
+    /// which may be sent before this returns. A call that is not allowed is refused with `PERMISSION_DENIED`.
     pub(super) fn send(&self, call: &mut OwnCall<'_>, params: &Object<'_>, context: &CallContext<'_>) -> Refusal {
         let envelope = self.envelope(call.connection, params, context)?;
         let right = may_call(self.release.manifest(), &envelope.topic);
@@ -48,7 +50,7 @@ impl HostServices {
     }
 
     /// `event_bus.publish`: publishes an event, if the module's manifest allows it. The response comes when the bus has
-    /// accepted it, before modules have handled it.
+    /// accepted it; it does not wait until modules have handled it.
     pub(super) fn publish(&self, call: &mut OwnCall<'_>, params: &Object<'_>, context: &CallContext<'_>) -> Refusal {
         // The publisher does not wait for the handlers, so that the event is not urgent and has no cause.
         let envelope = self.envelope(call.connection, params, context)?;
@@ -104,8 +106,8 @@ impl HostServices {
     }
 }
 
-/// Makes a random trace id of 32 hexadecimal digits, not all 0, as in W3C Trace Context. For a call or an event for
-/// which there is none: the module names no request that it handles and no trace, or the host itself calls.
+/// Makes a random trace id of 32 lower-case hexadecimal digits, not all 0, as in W3C Trace Context. For a call or an
+/// event for which there is none: the module names no request that it handles and no trace, or the host itself calls.
 pub(crate) fn new_trace_id() -> Arc<str> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     // Without `format!`, which would take a tenth of the time of the whole call.

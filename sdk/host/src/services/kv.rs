@@ -29,9 +29,10 @@ struct KeyParams<'a> {
 struct SetParams<'a> {
     #[serde(borrow)]
     key: Cow<'a, str>,
-    /// `None` if the value is attached.
+    /// `None` if the value is attached. Without either, `set` is refused with `INVALID_INPUT`; if there are both, the
+    /// attachment counts.
     value: Option<WirePayload<'static>>,
-    /// After how many milliseconds the key expires. `None`: never.
+    /// After how many milliseconds the key expires. 0: at once. `None`: never.
     ttl_ms: Option<u64>,
     /// The key must have this revision, or, for 0, must not exist. `None`: any.
     expected_revision: Option<u64>,
@@ -169,7 +170,7 @@ fn end<T>(call: &mut OwnCall<'_>, done: Result<T, KvError>, data: impl FnOnce(T)
 }
 
 /// Ends the call with the store's error. The details of [`KvError::RevisionMismatch`] have the key's revision,
-/// `{"revision": N}`.
+/// `{"revision": N}`, 0 if there is no such key; other errors have none.
 pub(super) fn fail(call: &mut OwnCall<'_>, error: &KvError) {
     let details = match error {
         KvError::RevisionMismatch { actual, .. } => to_raw_value(&json!({ "revision": actual })).ok(),

@@ -18,7 +18,7 @@ use crate::kv::{KvFuture, Watch};
 use crate::lock::lock;
 use crate::logs::Logs;
 
-/// How many watches a process may have. More are refused with `RESOURCE_EXHAUSTED`.
+/// How many watches a process may have. More are refused with `RESOURCE_EXHAUSTED`, not retryable.
 const MAX_WATCHES: usize = 1024;
 
 /// The watches of one process. Dropping this ends them; it is dropped when the reader of the process's connection ends.
@@ -55,7 +55,7 @@ impl Drop for Watches {
 impl HostServices {
     /// Responds with the number of the watch when the store has begun it, now or later. From then on a task sends the
     /// changes. Refused with `RESOURCE_EXHAUSTED` beyond [`MAX_WATCHES`]. If the module cancels the call before the
-    /// response, the watch ends.
+    /// response, the watch ends as soon as the store has begun it.
     pub(super) fn watch(&self, call: &mut OwnCall<'_>, mut opening: KvFuture<Watch>) -> Refusal {
         let mut open = lock(&self.watches.0);
         if open.tasks.len() >= MAX_WATCHES {

@@ -11,9 +11,9 @@ use super::{HostServices, OwnCall, Refusal, read_params};
 use crate::logs::{MAX_LINE_BYTES, Origin, Record, level_named, shortened};
 
 impl HostServices {
-    /// Writes a line of the module's log. A message over [`MAX_LINE_BYTES`] is cut, and ends with its length. Fields over
-    /// [`MAX_LINE_BYTES`] are left out, and the message says so. A line of the level `error` is also kept among the
-    /// last lines of the process.
+    /// Writes a line of the module's log. A message over [`MAX_LINE_BYTES`] is cut, and ends with its length. Fields
+    /// over [`MAX_LINE_BYTES`] are left out, and the message says so. A line of the level `error` is also kept among
+    /// the last lines of the process.
     pub(super) fn write_log(&self, log: &LogFrame<'_>) {
         let fields = log.fields.filter(|fields| fields.get().len() <= MAX_LINE_BYTES).map(ToOwned::to_owned);
         let are_left_out = log.fields.is_some() && fields.is_none();

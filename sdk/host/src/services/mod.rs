@@ -2,9 +2,9 @@
 //! events, `kv` and `kv_watch` the key-value store, `log` the module's log. Which module calls, and what it may do, is
 //! known from its connection and its manifest, never from what the frame says.
 //!
-//! A connection calls [`Services::request`] for each frame, on its reader's task: what is here must not block. The call
-//! is registered at the connection, so that the module can cancel it, and dispatched by its service and method as an
-//! [`OwnCall`]. Its response is sent now or later.
+//! A connection calls [`Services::request`] for each such frame, on its reader's task: what is here must not block. The
+//! call is registered at the connection, so that the module can cancel it, and dispatched by its service and method as
+//! an [`OwnCall`]. Its response is sent now or later.
 
 mod bus;
 mod kv;
@@ -44,8 +44,8 @@ pub(crate) struct Backends {
     pub(crate) spans: Spans,
     /// Writes the lines about calls and events that failed.
     pub(crate) call_log: CallLog,
-    /// The host-wide budget, 160 MiB, for calls, events and unread data that wait. Beyond it calls are refused with
-    /// `RESOURCE_EXHAUSTED`, and events are dropped.
+    /// The host-wide budget, 160 MiB, for calls, events, unread data, and long lines at the control socket. Beyond it
+    /// calls are refused with `RESOURCE_EXHAUSTED`, and events are dropped.
     pub(crate) memory: Arc<Budget>,
     /// The limits that the connections of all modules have together.
     pub(crate) connections: SharedLimits,
@@ -82,8 +82,8 @@ struct OwnCall<'a> {
 }
 
 impl OwnCall<'_> {
-    /// Ends the call with this response. Returns false if the module has cancelled it: then nothing is sent. To be called
-    /// once.
+    /// Ends the call with this response. Returns false if the module has cancelled it: then nothing is sent. To be
+    /// called once.
     fn end(&mut self, response: Result<Object<'_>, ErrorBody<'_>>) -> bool {
         self.connection.end_call(self.id, response, self.batch)
     }

@@ -1,7 +1,7 @@
 //! One world: clients that call and publish, a store, processes that are killed or restarted, and the checks at the
-//! end. They check that each call has ended with its own reply and in time, no call that is not idempotent was handled twice, each
-//! event was delivered at most once, the operations on each key are linearizable, and no memory, process or task is
-//! left.
+//! end. They check that each call has ended with its own reply or an error and in time, that no call that is not
+//! idempotent was handled twice, that each event was delivered at most once, that the operations on each key are
+//! linearizable, that the log reports no frame that could not be read, and that no memory, process or task is left.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -50,10 +50,11 @@ struct Done {
 
 /// What happened in a world that has ended.
 pub(super) struct Lived {
-    /// A line for each result that a client got, each kill and each restart, with the time.
+    /// A line for each call and each write, each read that has succeeded, each kill and each restart that has ended,
+    /// with the simulated time.
     pub(super) trace: String,
-    /// How many calls the clients made, reads and writes of keys included; events and further attempts do not count. A call of the
-    /// relay counts twice, since it makes one for it.
+    /// How many calls the clients made, reads and writes of keys included; events and further attempts do not count. A
+    /// call of the relay counts twice, since it makes one for it.
     pub(super) requests: u64,
 }
 
@@ -78,8 +79,8 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Runs the world of this seed, and checks it. An error says what went wrong in it, or why it could not begin. Makes a tokio
-    /// runtime, and blocks the thread until the world has ended.
+    /// Runs the world of this seed, and checks it. An error says what went wrong in it, or why it could not begin.
+    /// Makes a tokio runtime, and blocks the thread until the world has ended.
     pub(super) fn run(seed: u64) -> Result<Lived, String> {
         // The host draws its own random numbers from the generator of this thread.
         fastrand::seed(seed);
@@ -132,7 +133,9 @@ impl World {
         })
     }
 
-    /// Runs the clients, and kills and restarts meanwhile. Returns when all clients have ended.
+    /// Runs the clients, and in a deadly world kills and restarts meanwhile. Returns when all clients have ended. An
+    /// error is that the modules did not start, that a client has panicked, or that the clients have not ended within
+    /// [`FOREVER`].
     async fn live(self: &Arc<Self>, rng: &mut fastrand::Rng) -> Result<(), String> {
         // In half of the worlds, clients begin before the modules are ready.
         if rng.bool() {
@@ -222,7 +225,7 @@ impl World {
         lock(&self.done).push(Done { topic, id, ttl, begin, end: Instant::now(), result });
     }
 
-    /// Writes one of three keys, every second time only if it has a certain revision, and adds that to the key's
+    /// Writes one of three keys, about every second time only if it has a certain revision, and adds that to the key's
     /// history.
     async fn write(&self, rng: &mut fastrand::Rng) {
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -337,8 +340,8 @@ impl World {
         Ok(())
     }
 
-    /// Checks that each event was delivered once, or, if a process was killed or the log says that it was dropped, not
-    /// at all.
+    /// Checks that each event was delivered once, or not at all if processes are killed in this world or the log says
+    /// that an event was dropped or refused.
     fn check_events(&self) -> Result<(), String> {
         let told = lock(&self.record.told);
         // The log says so if an event was dropped, or a module that had too many requests refused it.

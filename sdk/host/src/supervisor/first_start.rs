@@ -10,8 +10,8 @@ impl Supervisor {
     /// Starts all modules in the background, once, when the host starts, and returns at once. `groups` has their
     /// indexes in `modules`, as [`start_order::groups`](super::start_order::groups) returns them. A group is started
     /// when each process of the group before is ready, has failed its first start, or was stopped. When that holds for
-    /// the last group too, the receiver gets the errors of all failed first starts, in the order of the starts; none if
-    /// all went well.
+    /// the last group too, the receiver gets the errors of all failed first starts, in the order of the starts: an
+    /// empty list if all went well.
     pub(crate) fn start_all(&self, groups: &[Vec<usize>]) -> oneshot::Receiver<Vec<StartError>> {
         let mut firsts = Vec::new();
         for group in groups {

@@ -30,7 +30,7 @@ use crate::supervisor::process::{ChildProcess, ModuleProcess};
 use crate::supervisor::start_error::{ShutdownError, StartError, StartErrorKind, describe};
 
 /// A process that has replied to `init`. Dropping it kills the process and everything that it has started at once, and
-/// ends the requests that it has with `UNAVAILABLE`.
+/// ends the requests that it has as lost.
 #[derive(Debug)]
 pub(crate) struct Instance {
     connection: Arc<Connection>,

@@ -180,7 +180,8 @@ impl Drop for ChildProcess {
 }
 
 /// Sets the resource limits of a process that was just started. It runs already, so a process that it has started by
-/// then does not get them. Without a limit in the manifest, memory is not limited.
+/// then does not get them. Without a limit in the manifest, the limit of memory is that of the host, and that of open
+/// files the one that the host had at first.
 fn limit(pid: Pid, limits: &ProcessLimits) -> io::Result<()> {
     let set = |resource, value: u64| {
         prlimit(Some(pid), resource, Rlimit { current: Some(value), maximum: Some(value) }).map(drop)

@@ -40,9 +40,9 @@ impl Supervisor {
     ///
     /// # Errors
     ///
-    /// `FAILED_PRECONDITION` if another module provides a topic of the release; `UNAVAILABLE` if the bus did not
-    /// answer, a new replica did not become ready, or the module or the host was stopped meanwhile. The message says
-    /// what runs now.
+    /// `FAILED_PRECONDITION` if another module provides a topic of the release; `UNAVAILABLE` if the bus did not take a
+    /// topic for another reason, a new replica did not become ready, or the module or the host was stopped meanwhile.
+    /// The message says what runs now.
     pub(crate) async fn replace(
         &self,
         router: &Arc<ModuleRouter>,
@@ -137,7 +137,8 @@ impl Supervisor {
     }
 
     /// Replaces one replica. If the new one does not become ready, the old one goes on; if the two must not overlap,
-    /// what the old one ran is started again in a third replica. An old one that was not ready is ended in any case.
+    /// what the old one ran is started again in a third replica. An old one that was not ready is ended in any case,
+    /// and the new one is tried again as the restart policy says.
     async fn replace_one(
         &self,
         router: &Arc<ModuleRouter>,

@@ -190,7 +190,8 @@ impl ReplicaTask {
     }
 
     /// Lets the process take calls, and checks its health, until the replica is told to stop, the process has ended or
-    /// closed its connection, or it has failed its health checks. In the last two cases it has ended when this returns.
+    /// closed its connection, or it has failed its health checks. In the last two cases the process has ended when this
+    /// returns.
     async fn serve(&mut self, mut instance: Instance) -> Phase {
         let connection = Arc::clone(instance.connection());
         // Before the state is `ready`: a caller that sees this state expects that calls arrive. From here on the

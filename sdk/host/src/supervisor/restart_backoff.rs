@@ -37,9 +37,10 @@ impl RestartBackoff {
             .build()
     }
 
-    /// The pause before the next start, or `None` if the process is not to be started again: there were `intensity`
-    /// restarts within the window, and `give_up` is set or `intensity` is 0. With `is_blameless` (a call is to blame
-    /// for the end, not the module) this is never `None`, and the restart does not count.
+    /// Called each time a process has ended unexpectedly or did not start, but not if the host itself lacked something.
+    /// Returns the pause before the next start, or `None` if the process is not to be started again: there were
+    /// `intensity` restarts within the window, and `give_up` is set or `intensity` is 0. With `is_blameless` (a call is
+    /// to blame for the end, not the module) this is never `None`, and the restart does not count.
     pub(crate) fn next(&mut self, is_blameless: bool) -> Option<Duration> {
         let pause = self.backoff.next().unwrap_or(self.policy.max_backoff);
         if is_blameless {

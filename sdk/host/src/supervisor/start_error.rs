@@ -38,8 +38,8 @@ impl StartError {
     }
 
     /// The last lines that the process wrote to stderr, and the last errors of its log: together at most 20, oldest
-    /// first, each cut after 2 KiB. Empty if there was no process, or it wrote none. They are as the process wrote
-    /// them: `Display` of this error escapes control characters.
+    /// first, each cut after 2 KiB. An error of the log may have several lines itself. Empty if there was no process,
+    /// or it wrote none. They are as the process wrote them: `Display` of this error escapes control characters.
     #[must_use]
     pub fn last_lines(&self) -> &[String] {
         &self.tail
@@ -61,7 +61,8 @@ impl fmt::Display for StartError {
 #[non_exhaustive]
 pub enum StartErrorKind {
     /// The host could not make the socket for the process, or not accept a connection on it. This is the host's
-    /// failure, not the module's: the host tries again each second, and this does not count as a restart.
+    /// failure, not the module's: the host tries again each second, and this does not count as a restart. On a restart
+    /// by hand of a process that was ready, the restart fails instead.
     Socket {
         /// The path of the socket, or of the directory for it.
         path: PathBuf,
@@ -69,30 +70,32 @@ pub enum StartErrorKind {
         error: io::Error,
     },
     /// The file that was to be checked before the start is missing, unreadable, or not the one that the manifest
-    /// declares. A missing program that need not be checked is [`Spawn`](Self::Spawn).
+    /// declares. It is [`ProgramError::Unreadable`] or [`ProgramError::Different`]. A missing program that need not be
+    /// checked is [`Spawn`](Self::Spawn).
     Program(ProgramError),
-    /// The system could not start the program, or not set the resource limits of its process.
+    /// The system could not start the program, or not set the resource limits of its process. If it lacks open files,
+    /// processes or memory for that, the host tries again as after [`Socket`](Self::Socket).
     Spawn {
-        /// The path of the program.
+        /// The path of the program, or its name, as in [`Program::path`](crate::Program::path).
         program: PathBuf,
         /// The system's error.
         error: io::Error,
     },
-    /// The process ended by itself before it had connected, before it had replied to `init`, or, if it replaces another
-    /// one, before it was ready for calls.
+    /// The process ended by itself before it had connected, before it had replied to `init`, or, if it was started
+    /// beside the process that it replaces, before it was ready for calls.
     Exited {
-        /// The id of the process.
+        /// The id of the process, `name:version/instance-NNN`.
         module: String,
         /// What the process had not done yet: `connected to its host`, `` answered `init` ``, or
-        /// `said that it takes calls` (for a process that replaces another one).
+        /// `said that it takes calls` (for a process beside the one that it replaces).
         step: &'static str,
         /// How it ended.
         status: ExitStatus,
     },
-    /// The process did not connect, did not reply to `init`, or, if it replaces another one, did not become ready for
-    /// calls in time. It was ended.
+    /// The process did not connect, did not reply to `init`, or, if it was started beside the process that it replaces,
+    /// did not become ready for calls in time. It was ended.
     TimedOut {
-        /// The id of the process.
+        /// The id of the process, `name:version/instance-NNN`.
         module: String,
         /// What the process has not done, as in [`Exited`](Self::Exited).
         step: &'static str,
@@ -101,20 +104,21 @@ pub enum StartErrorKind {
     },
     /// The module replied to `init` with an error, or with something that the host can't accept.
     Refused {
-        /// The id of the process.
+        /// The id of the process, `name:version/instance-NNN`.
         module: String,
         /// The module's error, or the host's about the reply.
         reply: ErrorReply,
     },
     /// The module was stopped, or the host was shut down, before the process was ready.
+    /// [`Host::ready`](crate::Host::ready) never returns this.
     Stopped {
-        /// The id of the process.
+        /// The id of the process, `name:version/instance-NNN`.
         module: String,
     },
-    /// The process closed its connection before it was ready, and ran on; or `init`, with the configuration, is longer
-    /// than a frame may be.
+    /// The process closed its connection before it was ready, and had not exited when the exit grace was over; or
+    /// `init`, with the configuration, is longer than a frame may be.
     Connection {
-        /// The id of the process.
+        /// The id of the process, `name:version/instance-NNN`.
         module: String,
         /// How the connection failed.
         error: CallError,
@@ -124,7 +128,7 @@ pub enum StartErrorKind {
 impl StartErrorKind {
     /// Whether the host is to blame and not the module: no more files can be opened, there are too many processes, no
     /// memory is left, or a socket can't be made. The start is then repeated each second, and does not count as a
-    /// restart.
+    /// restart; a new replica of a restart by hand fails instead, if the old one was ready.
     pub(crate) fn is_shortage(&self) -> bool {
         let of_the_system = |error: &io::Error| {
             let errno = Errno::from_io_error(error);
@@ -190,7 +194,7 @@ impl fmt::Display for ShutdownError {
 
 impl std::error::Error for ShutdownError {}
 
-/// How a process has ended, as a sentence.
+/// How a process has ended, as a clause without a full stop, such as `it exited with status 1`.
 pub(crate) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {

@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use ixt_manifest::Manifest;
 
 /// Sorts modules into groups that are started one after the other. A group has the indexes of its modules in
-/// `manifests`. No module requires a service of a later group. Modules that require each other in a circle are in one
-/// group. A required service that none of the modules provides is ignored, as is one that the module provides itself.
-/// Required events do not matter.
+/// `manifests`, in ascending order. No module requires a service of a later group. Modules that require each other in a
+/// circle are in one group. A required service that none of the modules provides is ignored, as is one that the module
+/// provides itself. Required events do not matter.
 pub(crate) fn groups(manifests: &[&Manifest]) -> Vec<Vec<usize>> {
     let mut providers = HashMap::new();
     for (index, manifest) in manifests.iter().enumerate() {

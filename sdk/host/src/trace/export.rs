@@ -31,17 +31,19 @@ const SERVICE_VERSION: &str = "service.version";
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SpanOptions {
-    /// Decides for which calls and events a span is made. By default for all, except those made for a request that is
-    /// not sampled.
+    /// Decides for which calls and events a span is made; `RecordOnly` counts as `Drop`. By default for all, except
+    /// those made for a request that is not sampled.
     pub sampler: Box<dyn ShouldSample>,
     /// Attributes of all modules, in addition to each module's `service.name` and `service.version`, which replace
     /// those given here. Empty by default. If it has a `service.name` but no `service.namespace`, the former becomes
     /// the `service.namespace` of all modules.
     pub resource: Resource,
-    /// How many spans may wait to be sent or be on their way: 2,048 by default. More are dropped, counted and logged.
+    /// How many spans may wait to be sent or be on their way: 2,048 by default. Further ones are dropped and counted;
+    /// the log says so of the first, and again whenever their number has grown tenfold.
     pub max_queue_size: usize,
     /// How many spans are taken from the queue at once: at most 512 by default. As soon as this many wait, they are
-    /// sent. Those of different modules are sent one request after the other.
+    /// sent. More than [`max_queue_size`](Self::max_queue_size) counts as that. Those of different modules are sent one
+    /// request after the other.
     pub max_export_batch_size: usize,
     /// The longest time that a span waits before it is sent: 5 s by default.
     pub schedule_delay: Duration,

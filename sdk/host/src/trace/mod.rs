@@ -1,7 +1,8 @@
 //! OpenTelemetry spans, with the feature `otel`: one for each call that a module handles, and one for each event that
-//! it takes. A span is a child of the span of the request during which the call or event was made. Modules need not do
-//! anything for this, since the host routes all calls. A module that makes spans itself gets their parent as
-//! `traceparent` with each request. Trace ids in the log do not depend on this: every request has one.
+//! it takes; each further attempt has its own. What ended before it was given to a process, or queued for one, has
+//! none. A span is a child of the span of the request during which the call or event was made. Modules need not do
+//! anything for this, since the host routes all calls. While spans are exported, a module that makes spans itself gets
+//! their parent as `traceparent` with each request. Trace ids in the log do not depend on this: every request has one.
 //!
 //! `spans` says which spans are made and what is in them, `export` sends them.
 

@@ -34,8 +34,8 @@ impl Spans {
     }
 
     /// Whether a span is made for this call or event, as the sampler decides; false without an exporter. `parent` is
-    /// the span of the request during which it is made; `None` if there is none. Called once for each attempt, when the
-    /// request is sent to a process or queued for it.
+    /// the span of the request during which it is made; `None` if there is none. Called for each attempt, before the
+    /// request is sent to a process or queued for it; again for the next process if that one takes no more requests.
     pub(crate) fn is_sampled(&self, kind: TopicKind, topic: &str, trace_id: &str, parent: Option<ParentSpan>) -> bool {
         let Some(export) = &self.0 else { return false };
         let trace_id = trace_id_of(trace_id).0;
@@ -151,10 +151,8 @@ fn span_id(span: u64) -> SpanId {
 }
 
 /// The W3C trace id for the trace id of a request, and whether that is a W3C trace id itself: 32 hexadecimal digits,
-/// not all
-/// 0. A module may use any text. Another text is hashed, so that the same text makes the same W3C id in this build of
-///    the
-/// host.
+/// not all 0. A module may use any text. Another text is hashed, so that the same text makes the same W3C id in this
+/// build of the host.
 fn trace_id_of(name: &str) -> (TraceId, bool) {
     match TraceId::from_hex(name) {
         Ok(trace_id) if name.len() == 32 && trace_id != TraceId::INVALID => (trace_id, true),

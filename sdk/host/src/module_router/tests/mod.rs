@@ -29,6 +29,7 @@ use crate::settings::Settings;
 use crate::status::InstanceState;
 use crate::trace::Spans;
 
+/// The manifest of the module `m`. [`router`] makes its event `kept` durable.
 const MANIFEST: &str = r#"
 schema_version = "3.0"
 [module]
@@ -46,10 +47,12 @@ ttl_ms = 50
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// A router of [`MANIFEST`] with this many replicas, which have no processes yet.
 async fn router(instances: u32) -> Arc<ModuleRouter> {
     router_with(instances, 2 * MAX_WAITING_BYTES).await
 }
 
+/// Like [`router`], in a host with a budget of `memory` bytes.
 async fn router_with(instances: u32, memory: usize) -> Arc<ModuleRouter> {
     let logs = Logs::default();
     let backends = Backends {
@@ -95,11 +98,14 @@ fn first(router: &ModuleRouter) -> Arc<Replica> {
     router.replicas().swap_remove(0)
 }
 
+/// Gives the router an event, without the bus. Panics if the module has no such topic.
 fn event(router: &ModuleRouter, message: &Envelope<'_>) {
     let topic = lock(&router.topics).all().find(|topic| topic.name() == message.topic).map(Arc::clone).unwrap();
     router.take_event(&topic, message, &mut WriteBatch::none());
 }
 
+/// Connects a process that replies to `init` with `reply`, and lets it take calls. It counts as a process of the first
+/// replica, also if there is one already.
 async fn ready(router: &ModuleRouter, reply: &str) -> Opened {
     let opened = open_with(reply, 1 << 20, router.call_log.clone()).await.unwrap();
     let replica = first(router);
