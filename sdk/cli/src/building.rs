@@ -69,9 +69,9 @@ pub(crate) fn builds(options: &BuildOptions, file: &HostFile, modules: &[Module]
     builds
 }
 
-/// The failure for modules that could not be built: status 2 for a feature or a program (`--bin`) that does not exist, with its line in
-/// `file` if it is named there; status 3 for anything else. `modules` are those among which the error's package is looked up. If it is none
-/// of them, only `[build]` of `file` is looked at.
+/// The failure for modules that could not be built: status 2 for a named feature or program that does not exist, with its line in `file` if
+/// it is named there; status 3 for anything else. `modules` are those among which the error's package is looked up. If it is none of them,
+/// only `[build]` of `file` is looked at.
 pub(crate) fn failure(error: &ProgramError, file: &HostFile, modules: &[Module]) -> Failure {
     let (path, key, name) = match error {
         ProgramError::Build(BuildError::UnknownProgram { path, name, .. }) => (path, "bin", name),

@@ -57,7 +57,7 @@ const DUPLICATE_WITHIN: Duration = Duration::from_millis(100);
 const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(1);
 
 /// The signals of one command; each command that builds or runs modules makes one. Before that, signals have the system's effect: they end
-/// the process. Once this is dropped, the next SIGINT or SIGTERM ends the process at once, and SIGHUP no longer ends it.
+/// the process. Once this is dropped, the next SIGINT or SIGTERM ends the process at once, and SIGHUP does nothing.
 pub(crate) struct Interrupts {
     /// SIGINT and SIGTERM.
     queue: Arc<SignalQueue>,

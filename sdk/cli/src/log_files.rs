@@ -35,8 +35,8 @@ impl Default for LogFileLimits {
     }
 }
 
-/// The log's files in a directory: the open one, and the limits of all. One host should write to a directory: another one has its own view
-/// of when the file is full.
+/// The log's files in a directory: the open one, and the limits of all. If two hosts share a directory, one may go on with a file that the
+/// other has renamed.
 pub(crate) struct LogFiles {
     dir: PathBuf,
     limits: LogFileLimits,
