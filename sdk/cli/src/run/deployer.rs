@@ -73,8 +73,8 @@ impl Deployer {
 
     /// Reads a running module again, and builds it if `build` is set, without a timeout. Starts and ends no process of the module. Progress
     /// and reports go to `notify`, also that settings of the host itself have changed, which have no effect now. The error is one sentence;
-    /// then nothing has changed. If cargo can't be run for the build, `notify` gets that. Then, and without `build`, the program is that of
-    /// the last build, or, if cargo can't say where that is, the one that runs.
+    /// then the module goes on as it was. If cargo can't be run for the build, `notify` gets that. Then, and without `build`, the program
+    /// is that of the last build, or, if cargo can't say where that is, the one that runs.
     async fn read(&self, request: LoadRequest<'_>) -> Result<Deployment, String> {
         let LoadRequest { running, build, notify, guard, .. } = request;
         let wrong = |report: Report, what: &str| {

@@ -48,7 +48,7 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// `ixt run`. Blocks until the host has ended: by a signal, `ixt stop`, or with `--exit-on-failure` when a process has failed. A closed
 /// stdout, or a module that does not start, does not end it. Mistakes in manifests and configurations are reported, with status 2, before
-/// anything is built or started. `socket` is the path of `--host`; `None`: the default one.
+/// anything is built or started. `socket` is the path of `--host`; `None`: that of the service manager's socket, or the default one.
 pub(crate) fn run(args: &RunArgs, socket: Option<&Path>, json: bool) -> Result<()> {
     // It changes the environment, so it has to come before there is another thread.
     let activation = Activation::take().map_err(Failure::usage)?;
@@ -180,8 +180,9 @@ fn say_beside(text: String) {
 }
 
 /// Binds the HTTP server if the command line, the host's file or the service manager asks for one; `None` otherwise. `listener` is the
-/// socket of the service manager. The command line overrides the file, its names all those of the file. It is an error if there is an
-/// address beside `listener`, if there are names without an address, or if the address can't be bound. Serves nothing yet.
+/// socket of the service manager. The command line overrides the file: its address that of the file, and its names all those of the file.
+/// It is an error if there is an address beside `listener`, if there are names without an address, or if the address can't be bound. Serves
+/// nothing yet.
 fn http(args: &RunArgs, file: &HostFile, listener: Option<TcpListener>) -> anyhow::Result<Option<Server>> {
     let in_file = file.http.names.iter().map(|HttpName(name)| name.clone()).collect();
     let names = if args.http_host.is_empty() { in_file } else { args.http_host.clone() };
