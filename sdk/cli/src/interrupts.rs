@@ -84,9 +84,9 @@ struct SignalQueue {
 struct ReceivedSignals {
     /// The signals that were not taken yet, the oldest first, each with the time at which it came.
     waiting: VecDeque<(Interrupt, Instant)>,
-    /// The signal that came last, and when, to recognize its duplicate.
+    /// The last signal that was no duplicate, and when it came, to recognize its duplicates.
     last: Option<(Interrupt, Instant)>,
-    /// Whether the command takes no more signals: the next one ends the process.
+    /// Whether the command takes no more signals: the next one that is no duplicate ends the process.
     is_closed: bool,
 }
 

@@ -63,7 +63,7 @@ impl LogFiles {
     }
 
     /// Writes a line; `line` has to end with a line end. Blocks while the disk does. If the file was removed meanwhile, a new one is made;
-    /// if another program has renamed it, lines go on to it until it is full.
+    /// if another program has renamed it, lines go on to it until it is full or the day is over.
     ///
     /// After an error the line may be missing or torn; or it is written, and only old files are left over, until the next file is begun.
     /// `line` is not tried again. Lines of later calls are whole, after the line end that the torn one lacks or an empty line.

@@ -16,8 +16,8 @@ use crate::failure::{Failure, Result};
 /// The width of a terminal that does not say how wide it is, in characters.
 const DEFAULT_COLUMNS: u16 = 80;
 
-/// Writes text to stderr, with colours if that is a terminal and no variable such as `NO_COLOR` forbids them. Adds no line end. Blocks
-/// while the terminal or pipe takes no more. Errors are ignored: there is no other place to report them.
+/// Writes text to stderr, with colours if that is a terminal, unless a variable such as `NO_COLOR` or `CLICOLOR_FORCE` says otherwise. Adds
+/// no line end. Blocks while the terminal or pipe takes no more. Errors are ignored: there is no other place to report them.
 pub(crate) fn say(text: &str) {
     let _ = anstream::stderr().write_all(harmless_lines(text, "").as_bytes());
 }

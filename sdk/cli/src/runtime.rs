@@ -19,8 +19,8 @@ pub(crate) fn new() -> Result<Runtime> {
 }
 
 /// The settings of a host in this process, for `ixt run` and `ixt call --module`: the defaults, with `ixt guard` as the guard. The host may
-/// adopt orphans, since all children of this process are the host's. Reads neither the host's file nor the command line: the callers change
-/// the settings by these afterwards.
+/// adopt orphans, since all children of this process are the host's. Reads neither the host's file nor the command line: the callers apply
+/// these afterwards.
 pub(crate) fn settings() -> Settings {
     let mut settings = Settings::default();
     // The program that is running, even if its file has been replaced since.

@@ -2,8 +2,8 @@
 
 use ixt_manifest::{Diagnostic, Manifest, closest};
 
-/// Adds a help to the diagnostic of an unknown name: `did you mean …?` if a known name is similar; otherwise `there_are` (such as "the
-/// modules are") and all known names, in their order, in backticks; or `there is none` if none is known.
+/// Sets the help of the diagnostic of an unknown name, in place of an earlier one: `did you mean …?` if a known name is similar; otherwise
+/// `there_are` (such as "the modules are") and all known names, in their order, in backticks; or `there is none` if none is known.
 pub(crate) fn suggest<'a>(
     diagnostic: Diagnostic,
     unknown: &str,

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 /// [`read`](Self::read).
 #[derive(Debug, Clone)]
 pub(crate) enum DataInput {
+    /// The path, which is not empty. A relative one starts at the current directory.
     File(PathBuf),
     Stdin,
 }

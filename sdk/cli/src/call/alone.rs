@@ -18,7 +18,7 @@ use crate::output::say;
 /// kills what was started. When this returns, the module's processes have ended or were killed.
 ///
 /// Fails with status 1 if the module or the host answers with an error, such as that the payload is too long for a frame; with 2 if a
-/// feature or program does not exist, or the host does not start, for example since its data directory is in use; with 3 if the module
+/// feature or program does not exist, or the host does not start, for example because its data directory is in use; with 3 if the module
 /// can't be built or started, or ends before it answers; with the signal's status after a signal, even if the reply has come. A module that
 /// does not end as it should after a reply is a warning on stderr alone.
 pub(super) async fn call(module: &Module, config: &Config<'_>, args: &CallArgs, payload: &[u8]) -> Result<String> {

@@ -138,7 +138,7 @@ impl Document {
     /// A report of the mistakes of the file itself and of `more`; empty if there are none. It shows lines of the file.
     /// In them, the values in `config`, `config_from` and `env` of modules are hidden, except for those at the paths
     /// `not_secret`. Unknown keys' values, and values in `[modules]` of the wrong type, are always hidden. In a text
-    /// that can't be parsed, all values are that may be secret.
+    /// that can't be parsed, it is guessed from the lines which values may be secret.
     ///
     /// An unreadable file is a mistake too, which comes last. Changes nothing: it can be called again, with other
     /// mistakes.
@@ -191,7 +191,7 @@ fn remove(table: &mut DeTable<'_>, at: &Span) -> Option<RemovedKey> {
 }
 
 /// The diagnostic for an error of serde, in the words of this project. Its message leaves out the value, which may be
-/// secret. It points at the key if that is unknown, and at the value otherwise.
+/// secret. The diagnostic points at the key if that is unknown, and at the value otherwise.
 fn mistake(error: &toml::de::Error, wrong: &RemovedKey) -> Diagnostic {
     let (name, tables) = wrong.path.split_last().expect("a path has a key");
     let name = name.escape_debug();

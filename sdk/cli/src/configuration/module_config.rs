@@ -40,8 +40,8 @@ pub(crate) fn config_of_one<'m>(
 }
 
 impl<'a> ConfigSources<'a> {
-    /// The sources for a module of `ixt run`: `[modules.NAME]` of the host's file, and `--set`. Reads nothing yet. A
-    /// module that has neither is right: its keys have their defaults.
+    /// The sources for a module of `ixt run`: `[modules.NAME]` of the host's file, and `--set`. Reads nothing yet.
+    /// Neither need say anything about the module.
     pub(crate) fn of_module(name: &str, file: &'a HostFile, set: &'a [(String, Setting)]) -> Self {
         let settings = set.iter().filter(|(module, _)| module == name).map(|(_, setting)| setting).collect();
         Self { file, settings, option: format!("--set {name}.") }

@@ -16,8 +16,8 @@ use ixt_manifest::{
 use crate::failure::{Failure, Result};
 use crate::output::print;
 
-/// Prints the page to stdout. `file` is the manifest itself, not its directory. Mistakes in it, or that it can't be
-/// read, are a failure with status 1, and no page is printed. The manifests of `[requires.from]` are not read, and
+/// Prints the page to stdout. `file` is the manifest itself, not its directory. Mistakes in it are a failure with
+/// status 1, also that it can't be read; then no page is printed. The manifests of `[requires.from]` are not read, and
 /// warnings are not shown.
 pub(crate) fn docs(file: &Path) -> Result<()> {
     let manifest = Source::read(file).and_then(|source| Manifest::parse(&source));
@@ -35,7 +35,7 @@ struct ReferencePage {
 }
 
 impl ReferencePage {
-    /// Adds a paragraph, heading or table, after an empty line if it is not the first.
+    /// Adds a paragraph, heading or table as it is, after an empty line if it is not the first. Adds the line end.
     fn paragraph(&mut self, text: &str) {
         if !self.text.is_empty() {
             self.text.push('\n');

@@ -14,7 +14,7 @@ pub(crate) fn print<'r>(reports: impl IntoIterator<Item = &'r Report>) -> Result
 }
 
 /// A diagnostic as an object. `place` and `help` are null if there is none; `related` and `notes` are arrays, empty if
-/// there are none. Texts are not escaped but by JSON.
+/// there are none. The texts are as in the diagnostic.
 fn to_json(diagnostic: &Diagnostic) -> Value {
     json!({
         "severity": diagnostic.severity().as_str(),

@@ -1,5 +1,6 @@
 //! Finds the manifests that a path on the command line stands for, for `ixt check` and `ixt generate`. Nothing is read
-//! but directories. `module_dirs` finds the modules of `ixt run` and `ixt build`, which lie less deep.
+//! but directories. `module_dirs` finds the modules of `ixt run` and `ixt build`: in a directory itself, or in its
+//! direct children.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -32,7 +32,7 @@ struct Schema {
 }
 
 impl Schema {
-    /// The schema of a table: an object with these keys and no others. Adds the tables that it refers to to the
+    /// The schema of a table: an object with these keys and no others. The tables that it refers to are added as
     /// definitions.
     fn table(&mut self, table: &'static TableSpec) -> Value {
         let properties: Map<String, Value> =

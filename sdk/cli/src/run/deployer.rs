@@ -22,7 +22,7 @@ pub(super) struct Deployer {
     set: Vec<(String, Setting)>,
     /// `--instances`: modules and the numbers of their processes. The first one for a module counts.
     instances: Vec<(String, u32)>,
-    /// How cargo builds modules; the file adds to it.
+    /// How cargo builds modules. [`building::builds`] says what the file adds to it.
     build: BuildOptions,
     /// The directories of all modules, with which a module is built: their features count for it.
     dirs: Vec<PathBuf>,
@@ -31,7 +31,7 @@ pub(super) struct Deployer {
 }
 
 impl Deployer {
-    /// `file` is the host's file as it is at the start, `modules` are all modules of the host.
+    /// `file` is the host's file as it is at the start, `modules` are all modules of the host. Reads nothing.
     pub(super) fn new(args: &RunArgs, file: &HostFile, modules: &[Module]) -> Self {
         Self {
             settings: settings(file),

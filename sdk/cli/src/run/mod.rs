@@ -47,8 +47,9 @@ use service_manager::ServiceManager;
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// `ixt run`. Blocks until the host has ended: by a signal, `ixt stop`, or with `--exit-on-failure` when a process has failed. A closed
-/// stdout, or a module that does not start, does not end it. Mistakes in manifests and configurations are reported, with status 2, before
-/// anything is built or started. `socket` is the path of `--host`; `None`: that of the service manager's socket, or the default one.
+/// stdout does not end it, nor without that option does a module that does not start. Mistakes in manifests and configurations are
+/// reported, with status 2, before anything is built or started. `socket` is the path of `--host`; `None`: that of the service manager's
+/// socket, or the default one.
 pub(crate) fn run(args: &RunArgs, socket: Option<&Path>, json: bool) -> Result<()> {
     // It changes the environment, so it has to come before there is another thread.
     let activation = Activation::take().map_err(Failure::usage)?;
@@ -70,9 +71,9 @@ pub(crate) fn run(args: &RunArgs, socket: Option<&Path>, json: bool) -> Result<(
 /// a runtime.
 ///
 /// Fails with status 1 if a process has failed or did not end as it should; with 2 if the control socket, the HTTP address, the data
-/// directory or another setting can't be used, such as since a host is running; with 3 if a module can't be built, or the system has no
-/// threads; and with the signal's status if a signal ended the build, or a second one came. After one signal that came later the status is
-/// that of the modules.
+/// directory or another setting can't be used, for example because a host is running there already; with 3 if a module can't be built, or
+/// the system has no threads; and with the signal's status if a signal ended the build, or a second one came. After one signal that came
+/// later the status is that of the modules.
 async fn serve(
     args: &RunArgs,
     file: &HostFile,

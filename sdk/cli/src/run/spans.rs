@@ -106,7 +106,7 @@ fn check_headers() -> Result<()> {
 }
 
 /// Which traces are exported, by `OTEL_TRACES_SAMPLER`. The default is all, unless the caller has decided otherwise.
-/// `OTEL_TRACES_SAMPLER_ARG`, a part from 0 to 1, is read for `traceidratio` alone; without it the part is 1.
+/// `OTEL_TRACES_SAMPLER_ARG`, a ratio from 0 to 1, is read for `traceidratio` alone; without it the ratio is 1.
 fn sampler() -> Result<Box<dyn ShouldSample>> {
     let root = |sampler: &str| -> Result<Sampler> {
         Ok(match sampler {

@@ -52,8 +52,8 @@ pub(crate) struct Server {
     names: Vec<String>,
 }
 
-/// A server that is running. When the host shuts down, call [`drain`](Self::drain), and when it has ended, [`end`](Self::end). Without
-/// `drain`, `end` does the same. Dropped, it closes the socket and all connections soon, without waiting for answers.
+/// A server that is running. When the host shuts down, call [`drain`](Self::drain), and when it has ended, [`end`](Self::end). `end` alone
+/// is enough. Dropped, it closes the socket and all connections soon, without waiting for answers.
 pub(crate) struct RunningServer {
     phase: watch::Sender<ServerPhase>,
     task: JoinHandle<()>,
@@ -73,7 +73,7 @@ enum ServerPhase {
 impl Server {
     /// Binds a server to this address; port 0 lets the system pick one. `names` are host names to which it answers, beside `localhost` and
     /// its addresses; without names, a server at an address that is not loopback answers to all. Call it within a runtime. Fails if the
-    /// address can't be bound, such as since it is in use.
+    /// address can't be bound, for example because it is in use.
     pub(crate) fn bind(address: SocketAddr, names: &[String]) -> anyhow::Result<Self> {
         let listener = std::net::TcpListener::bind(address).and_then(|listener| Self::new(listener, names));
         listener.with_context(|| format!("can't serve HTTP at {address}"))

@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use ixt_host::text::harmless;
 use ixt_host::{Host, InstanceState, ModuleStatus};
 
-/// The content of an answer: status, content type and text.
+/// The content of an answer: status, content type and text. For `HEAD` hyper leaves the text out.
 pub(super) struct HttpPage {
     pub(super) status: StatusCode,
     /// The value of the header `Content-Type`.
