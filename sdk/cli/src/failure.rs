@@ -92,8 +92,8 @@ impl Failure {
     }
 }
 
-/// `error: …` with the error's causes. All lines but the first are indented: the error may quote anything, which must not look like another
-/// error.
+/// `error: …` with the error's causes and a line end. All lines but the first are indented: the error may quote anything, which must not
+/// look like another error.
 fn shown(error: impl Display) -> String {
     format!("error: {}\n", harmless_lines(&format!("{error:#}"), "    "))
 }

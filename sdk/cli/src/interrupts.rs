@@ -61,7 +61,7 @@ const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct Interrupts {
     /// SIGINT and SIGTERM.
     queue: Arc<SignalQueue>,
-    /// `None` if SIGHUP is ignored, or means a reload.
+    /// SIGHUP, where it ends the command. `None` if it is ignored, or means a reload.
     hang_up: Option<Signal>,
     /// The last signal that was taken, counted or not, except for a SIGHUP that came after another one. `None` before the first.
     first: Option<Interrupt>,

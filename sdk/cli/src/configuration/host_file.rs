@@ -214,7 +214,7 @@ impl HostFile {
         Some(self.document.report(vec![diagnostic], &[]))
     }
 
-    /// Reads the file, joins relative paths to its directory, and checks the names in `env` of modules.
+    /// Reads the file, joins relative paths to its directory, and checks the names and values in `env` of modules.
     fn read(path: &Path) -> Self {
         let (mut file, document) = Document::read::<Self>(path);
         file.document = document;

@@ -62,7 +62,8 @@ impl Activation {
     }
 }
 
-/// Puts a socket into its place. It is an error if it was taken before, does not listen, or if the place has one. `name` is the kind.
+/// Puts a socket into its place. It is an error if it is of another kind, was taken before, does not listen, or if the place has one; the
+/// place stays as it was then. `name` is the kind.
 fn put<T: AsFd>(place: &mut Option<T>, socket: io::Result<Option<T>>, name: &str) -> anyhow::Result<()> {
     let socket = socket?.context("was handed over twice")?;
     ensure!(socket_acceptconn(&socket)?, "is a connection, not a listening socket: its unit must say `Accept=no`");

@@ -23,7 +23,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 /// The interval at which the line about the modules is made, and reported if it has changed. The watchdog's reports may make it sooner.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a report is sent again while the service manager's queue is full. After that it is lost, which the log says.
+/// How long a report is sent again while the service manager's queue is full. After that it is lost, which the log says, unless the report
+/// before it was lost too.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause between two attempts to send a report.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);

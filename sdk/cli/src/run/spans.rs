@@ -154,7 +154,7 @@ fn of_both<T, E: Display>(what: &str, read: impl Fn(&str) -> Result<T, E>) -> Re
 }
 
 /// The value of a variable as `read` makes it of the text without spaces around it; `None` if it is unset or empty, which is the same for
-/// OpenTelemetry. The error of `read` says what is expected.
+/// OpenTelemetry. The error has the name, the text, and what `read` says.
 fn variable<T, E: Display>(name: &str, read: impl Fn(&str) -> Result<T, E>) -> Result<Option<T>> {
     let Some(text) = set(name)? else { return Ok(None) };
     read(text.trim()).map(Some).map_err(|error| anyhow!("{name} is `{text}`: {error}"))
