@@ -1,5 +1,6 @@
-//! Builds modules with cargo, for `ixt build`, `ixt run` and `ixt call --module`: the options of the command line and of the host's file,
-//! cargo's output on stderr, and its errors.
+//! Builds modules with cargo, for `ixt build`, `ixt run` with its reloads, and `ixt call --module`: the options of the command line and of
+//! the host's file, cargo's output on stderr, and its errors. `ixt_host::Builds` runs cargo, and finds the programs of modules that are not
+//! built.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,8 +14,12 @@ use crate::interrupts::Interrupts;
 use crate::module_dirs::modules;
 use crate::output::{print, print_json, say, say_progress, stderr_columns};
 
-/// `ixt build`: builds modules as `ixt run` does, and prints for each its name, and the program with the arguments that `ixt run` would
-/// start. Nothing is built if there is a mistake in a manifest or in the host's file. A signal ends the build.
+/// `ixt build`: builds modules as `ixt run` does. When all are built, prints a line for each, in the order of `args`: its name, and the
+/// program with the arguments that `ixt run` would start, separated by spaces, without quotes; with `json`, an object with `module`,
+/// `program` and `args`.
+///
+/// Nothing is built if there is a mistake in a manifest or in the host's file: that fails with status 2. Configurations, unknown modules in
+/// the file, and modules of the same name are not looked at. A signal ends the build. For other errors of the build see [`failure`].
 pub(crate) fn build(args: &BuildArgs, json: bool) -> Result<()> {
     let file = HostFile::of(args.config.as_deref());
     let (modules, mut mistakes) = modules(&args.dirs)?;
@@ -38,13 +43,14 @@ pub(crate) fn build(args: &BuildArgs, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// The program's arguments as text; what is not UTF-8 is replaced.
+/// The program's arguments as text, in their order; what is not UTF-8 is replaced. Empty if it has none.
 fn args_of(program: &Program) -> Vec<String> {
     program.args().iter().map(|arg| arg.display().to_string()).collect()
 }
 
-/// The builds of these modules, in the same order. Nothing is built yet. An option of the command line overrides the file, with two
-/// exceptions: features add up, and `bin` of `[modules.NAME.build]` takes precedence for its module.
+/// The builds of these modules, in the same order. Of several with the same name only the last is built, in the place of the first;
+/// `ixt run` refuses them before. Nothing is built or checked yet. An option of the command line overrides the file, with two exceptions:
+/// features add up, and `bin` of `[modules.NAME.build]` takes precedence for its module.
 pub(crate) fn builds(options: &BuildOptions, file: &HostFile, modules: &[Module]) -> Builds {
     let given = options.build();
     let mut all = file.build();
@@ -63,8 +69,9 @@ pub(crate) fn builds(options: &BuildOptions, file: &HostFile, modules: &[Module]
     builds
 }
 
-/// The failure for modules that could not be built: status 2 for a feature or a program that does not exist, with its line in `file` if it
-/// is named there; status 3 for anything else. `modules` are those among which the error's package is looked up.
+/// The failure for modules that could not be built: status 2 for a named feature or program that does not exist, with its line in `file` if
+/// it is named there; status 3 for anything else. `modules` are those among which the error's package is looked up. If it is none of them,
+/// only `[build]` of `file` is looked at.
 pub(crate) fn failure(error: &ProgramError, file: &HostFile, modules: &[Module]) -> Failure {
     let (path, key, name) = match error {
         ProgramError::Build(BuildError::UnknownProgram { path, name, .. }) => (path, "bin", name),
@@ -79,7 +86,8 @@ pub(crate) fn failure(error: &ProgramError, file: &HostFile, modules: &[Module])
     }
 }
 
-/// Shows cargo's output on stderr; also its progress, if stderr is a terminal. When it is dropped, it clears the line with the progress.
+/// Shows cargo's output on stderr; also its progress, if stderr is a terminal. It blocks while stderr takes no more. When it is dropped, it
+/// clears the line with the progress, if there is one.
 pub(crate) struct OnStderr {
     /// The width of the terminal on stderr when this was made; `None` if stderr is no terminal.
     columns: Option<u16>,
@@ -88,7 +96,7 @@ pub(crate) struct OnStderr {
 }
 
 impl OnStderr {
-    /// Looks now whether stderr is a terminal.
+    /// Looks now whether stderr is a terminal, and how wide it is; a later change is not noticed. Prints nothing.
     pub(crate) fn new() -> Self {
         Self { columns: stderr_columns(), has_progress: AtomicBool::new(false) }
     }

@@ -1,4 +1,5 @@
-//! Where a host keeps its modules' keys and values: the default of `--data-dir`.
+//! Where a host keeps its modules' keys and values: the default of `--data-dir`, for `ixt run`, `ixt kv check` and `ixt kv repair`.
+//! `ixt call --module` has no default: it keeps them in memory.
 
 use std::env;
 use std::ffi::OsString;
@@ -6,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Result};
 
-/// `given`, or else the default directory by the XDG Base Directory Specification: `$XDG_DATA_HOME/ixt`, or
-/// `~/.local/share/ixt` if that variable is unset or no absolute path.
+/// `given` as it is, or else the default directory by the XDG Base Directory Specification: `$XDG_DATA_HOME/ixt`, or `~/.local/share/ixt`
+/// if that variable is unset or no absolute path.
 ///
 /// The directory is not made here, and need not exist. Fails with status 2 if `given` is `None` and neither `XDG_DATA_HOME` nor `HOME` is
 /// an absolute path.

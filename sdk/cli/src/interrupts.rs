@@ -1,8 +1,9 @@
 //! The signals that end a command: Ctrl-C (SIGINT), SIGTERM, and SIGHUP, which the system sends when the terminal is closed.
 //!
-//! A command takes the signals from a queue with [`Interrupts::next`] or [`Interrupts::or`], and decides what each means. SIGINT and
-//! SIGTERM end the process at once in two cases: a signal has waited in the queue for more than [`UNRESPONSIVE_AFTER`], so that the command
-//! hangs; or the command has called [`Interrupts::end`] or dropped [`Interrupts`], since it has nothing left to do.
+//! A command takes the signals from a queue with [`Interrupts::next`] or [`Interrupts::or`], and decides what each means. After
+//! [`Interrupts::new`], SIGINT and SIGTERM end the process at once in two cases: a signal has waited in the queue for more than
+//! [`UNRESPONSIVE_AFTER`], so that the command hangs; or the command has called [`Interrupts::end`] or dropped [`Interrupts`], since it has
+//! nothing left to do.
 //!
 //! For `ixt run` without a terminal SIGHUP means something else: it asks for a reload ([`ReloadSignals`]).
 
@@ -24,8 +25,11 @@ use crate::lock::lock;
 /// A signal that ends the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interrupt {
+    /// SIGINT.
     CtrlC,
+    /// SIGTERM.
     Term,
+    /// SIGHUP. It is not in the queue, and never ends the process at once.
     HangUp,
 }
 
@@ -46,24 +50,24 @@ impl Interrupt {
     }
 }
 
-/// A SIGINT or SIGTERM that comes this soon after the same one is ignored: `timeout` and others send a signal to a process and to its
-/// group.
+/// A SIGINT or SIGTERM that comes this soon after the same one, with no other between them, is ignored: `timeout` and others send a signal
+/// to a process and to its group.
 const DUPLICATE_WITHIN: Duration = Duration::from_millis(100);
-/// If the oldest signal in the queue is older than this, the command hangs, and the next signal ends the process.
+/// If the oldest signal in the queue is older than this, the command hangs, and the next SIGINT or SIGTERM ends the process.
 const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(1);
 
-/// The signals of one command; each command that runs modules makes one. Once this is dropped, the next SIGINT or SIGTERM ends the process
-/// at once, and SIGHUP does nothing.
+/// The signals of one command; each command that builds or runs modules makes one. Before that, signals have the system's effect: they end
+/// the process. Once this is dropped, the next SIGINT or SIGTERM ends the process at once, and SIGHUP does nothing.
 pub(crate) struct Interrupts {
     /// SIGINT and SIGTERM.
     queue: Arc<SignalQueue>,
-    /// `None` if SIGHUP is ignored, or means a reload.
+    /// SIGHUP, where it ends the command. `None` if it is ignored, or means a reload.
     hang_up: Option<Signal>,
-    /// The last signal that was taken, but not a SIGHUP that came after another one. `None` before the first.
+    /// The last signal that was taken, counted or not, except for a SIGHUP that came after another one. `None` before the first.
     first: Option<Interrupt>,
 }
 
-/// The SIGHUPs that ask a host to reload its modules. `None`: SIGHUP does not mean a reload here.
+/// The SIGHUPs that ask a host to reload its modules, from [`Interrupts::for_host`]. `None`: SIGHUP does not mean a reload here.
 pub(crate) struct ReloadSignals(Option<Signal>);
 
 /// The SIGINTs and SIGTERMs that the command has not taken yet. A separate thread adds them, so that signals are seen even if all threads
@@ -80,9 +84,9 @@ struct SignalQueue {
 struct ReceivedSignals {
     /// The signals that were not taken yet, the oldest first, each with the time at which it came.
     waiting: VecDeque<(Interrupt, Instant)>,
-    /// The signal that came last, and when, to recognize its duplicate.
+    /// The last signal that was no duplicate, and when it came, to recognize its duplicates.
     last: Option<(Interrupt, Instant)>,
-    /// Whether the command takes no more signals: the next one ends the process.
+    /// Whether the command takes no more signals: the next one that is no duplicate ends the process.
     is_closed: bool,
 }
 
@@ -91,7 +95,8 @@ impl SignalQueue {
         lock(&self.received)
     }
 
-    /// Adds a signal that came at `now`. Ignores a duplicate; ends the process with the signal's status if the command takes no signals.
+    /// Adds a signal that came at `now`. Ignores a duplicate; ends the process with the signal's status if the command takes no signals, or
+    /// hangs.
     fn add(&self, interrupt: Interrupt, now: Instant) {
         let mut received = self.lock();
         if received.last.is_some_and(|(last, at)| last == interrupt && now.duration_since(at) < DUPLICATE_WITHIN) {
@@ -126,7 +131,8 @@ impl ReceivedSignals {
 
 impl Interrupts {
     /// Takes over SIGINT and SIGTERM, and SIGHUP unless the process was started with SIGHUP ignored, as by `nohup`. From now on they no
-    /// longer end the process by themselves. Call it within a runtime, once in a process. Fails if the system has no thread or file for it.
+    /// longer end the process by themselves. Call it within a runtime, once in a process. Fails if the system has no thread or file for it;
+    /// the signals may be taken over even then.
     pub(crate) fn new() -> io::Result<Self> {
         let queue = Arc::<SignalQueue>::default();
         let (mut signals, fills) = (Signals::new([SIGINT, SIGTERM])?, Arc::clone(&queue));
@@ -147,7 +153,7 @@ impl Interrupts {
         Ok((this, ReloadSignals(reloads)))
     }
 
-    /// Takes the next signal, or waits for one. The signals that come with the end of a terminal count once. Cancel-safe.
+    /// Takes the next signal, or waits for one, without a limit. The signals that come with the end of a terminal count once. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Interrupt {
         loop {
             let interrupt = tokio::select! {
@@ -173,8 +179,8 @@ impl Interrupts {
         }
     }
 
-    /// Call it when nothing is left to do: from now on SIGINT and SIGTERM end the process at once. Fails with the status of a SIGINT or
-    /// SIGTERM that has come and was not taken.
+    /// Call it when nothing is left to do: from now on SIGINT and SIGTERM end the process at once. Fails with the status of the first
+    /// SIGINT or SIGTERM that has come and was not taken; a SIGHUP is not looked at.
     pub(crate) fn end(mut self) -> Result<()> {
         let waiting = {
             let mut received = self.queue.lock();
@@ -187,8 +193,9 @@ impl Interrupts {
         }
     }
 
-    /// Does the work, and returns its result. If a signal comes first, the work is dropped, and the result is a failure with the signal's
-    /// status. `work` must be something whose drop ends the processes that it has started.
+    /// Does the work, and returns its result. If a signal comes first, or waits already, the work is dropped, and the result is a failure
+    /// with the signal's status; if both are ready, either may be taken. `work` must be something whose drop ends the processes that it has
+    /// started. Can be called again after a failure.
     pub(crate) async fn or<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
         tokio::select! {
             done = work => Ok(done),
@@ -204,8 +211,8 @@ impl Drop for Interrupts {
 }
 
 impl ReloadSignals {
-    /// Waits for the next SIGHUP. Never returns if SIGHUP does not mean a reload. Several that come between two calls count as one.
-    /// Cancel-safe.
+    /// Waits for the next SIGHUP, without a limit. Never returns if SIGHUP does not mean a reload. Several that come between two calls, or
+    /// before the first, count as one. Cancel-safe.
     pub(crate) async fn next(&mut self) {
         received(&mut self.0).await;
     }

@@ -1,7 +1,9 @@
-//! The log in files. Lines are written to `ixt.jsonl`. When it is full, or at the first line of a new day in UTC, it is renamed to
-//! `ixt.TIME.jsonl`, and the oldest files beyond the limit are removed. Only this user can read the files, because a log may hold secrets.
+//! The log in files. Lines are written to `ixt.jsonl`. Before a line that would make it too large, or the first line of a new day in UTC,
+//! it is renamed to `ixt.TIME.jsonl`, and the oldest files beyond the limit are removed. The files are made for this user alone, because a
+//! log may hold secrets.
 //!
-//! This is only the files: `run::log_output` reads the log and calls [`LogFiles::write`] from a thread, since writing blocks.
+//! This is only the files: `run::log_output` reads the log, shows each record as a line, and calls [`LogFiles::write`] from a thread, since
+//! writing blocks.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
@@ -13,15 +15,17 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-/// The file that lines are written to.
+/// The name of the file that lines are written to.
 const CURRENT: &str = "ixt.jsonl";
 
 /// The limits of the files: `[log]` in the host's file. By default 14 files of 64 MiB.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogFileLimits {
-    /// The greatest size of a file in bytes. A longer line is written whole, alone in its file.
+    /// The greatest size of a file in bytes. A longer line is written whole, alone in its file, so that 0 gives each line a file. A file
+    /// that is larger already takes no more lines.
     pub(crate) bytes: u64,
-    /// The greatest number of files, with the one that lines are written to; 0 counts as 1.
+    /// The greatest number of files, with the one that lines are written to; 0 counts as 1. Files beyond it are removed when a new one is
+    /// begun, not at the start.
     pub(crate) files: usize,
 }
 
@@ -31,20 +35,22 @@ impl Default for LogFileLimits {
     }
 }
 
-/// The file that lines are written to, and the limits.
+/// The log's files in a directory: the open one, and the limits of all. If two hosts share a directory, one may go on with a file that the
+/// other has renamed.
 pub(crate) struct LogFiles {
     dir: PathBuf,
     limits: LogFileLimits,
     file: File,
-    /// The day of its last line, in UTC.
+    /// The day of its last line, in UTC; today for a new file.
     day: Date,
     /// Whether its last line has no end, because the disk was full or the host was killed.
     is_torn: bool,
 }
 
 impl LogFiles {
-    /// Creates the directory, for this user alone, if there is none, and opens the file; new lines are appended to those of an existing
-    /// file, which becomes unreadable for other users. Fails if the directory or the file can't be made or opened.
+    /// Creates the directory and those above it, for this user alone, if they are missing, and opens the file. New lines are appended to
+    /// those of an existing file, which becomes unreadable for other users; an existing directory stays as it is. Renames and removes
+    /// nothing yet. Fails if the directory or the file can't be made, opened or looked at.
     pub(crate) fn open(dir: &Path, limits: LogFileLimits) -> anyhow::Result<Self> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
         made.with_context(|| format!("can't make the directory {} for the log", dir.display()))?;
@@ -56,8 +62,11 @@ impl LogFiles {
         Ok(Self { dir: dir.to_owned(), limits, file, day, is_torn })
     }
 
-    /// Writes a line; `line` has to end with a line end. Blocks while the disk does. If the file was removed meanwhile, a new one is made.
-    /// After an error the line may be missing or torn, or old files may be left over; later calls try again, and their lines are whole.
+    /// Writes a line; `line` has to end with a line end. Blocks while the disk does. If the file was removed meanwhile, a new one is made;
+    /// if another program has renamed it, lines go on to it until it is full or the day is over.
+    ///
+    /// After an error the line may be missing or torn; or it is written, and only old files are left over, until the next file is begun.
+    /// `line` is not tried again. Lines of later calls are whole, after the line end that the torn one lacks or an empty line.
     pub(crate) fn write(&mut self, line: &[u8]) -> io::Result<()> {
         let (mut metadata, day) = (self.file.metadata()?, today());
         if metadata.nlink() == 0 {
@@ -80,7 +89,8 @@ impl LogFiles {
         if is_full { self.remove_oldest() } else { Ok(()) }
     }
 
-    /// Renames the file to a name with the current time in UTC, which no file has, and opens a new one.
+    /// Renames the file to a name with the current time in UTC, or a later one if there is such a file, and opens a new one. After an error
+    /// lines still go to the old file.
     fn begin_another(&mut self) -> io::Result<()> {
         let mut now = Timestamp::now();
         let path = |time: Timestamp| self.dir.join(format!("ixt.{}.jsonl", time.strftime("%Y-%m-%dT%H%M%S.%6fZ")));
@@ -98,7 +108,8 @@ impl LogFiles {
         Ok(())
     }
 
-    /// Removes the oldest renamed files beyond the limit. Files with other names are left alone.
+    /// Removes the oldest renamed files beyond the limit, by their names. Files with other names are left alone. Stops at the first one
+    /// that can't be removed.
     fn remove_oldest(&self) -> io::Result<()> {
         let mut ended = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -117,8 +128,8 @@ impl LogFiles {
     }
 }
 
-/// Whether a file is one that was renamed: `ixt.TIME.jsonl`, where the time begins with a day, `YYYY-MM-DD`. The day alone, as earlier
-/// versions wrote it, counts too. Sorted by name, the oldest file is first.
+/// Whether a file is one that was renamed: `ixt.TIME.jsonl`, where the time begins with a day, `YYYY-MM-DD`. What follows the day is not
+/// checked, and may be empty. Sorted by name, the oldest file is first.
 fn is_ended(name: &str) -> bool {
     let time = name.strip_prefix("ixt.").and_then(|name| name.strip_suffix(".jsonl"));
     time.is_some_and(|time| time.get(..10).is_some_and(|day| day.parse::<Date>().is_ok()))

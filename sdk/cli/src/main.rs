@@ -1,13 +1,14 @@
-//! `ixt`, the command for IXT modules. `ixt help` has the commands, their options and their exit status.
+//! `ixt`, the command for IXT modules. `ixt help` lists the commands; `ixt help COMMAND` has the options and the exit status of one.
 //!
 //! `args` is the command line. This file calls the function that carries out each command:
 //!
 //! - `manifest`: the commands that work on manifests and need no host;
 //! - `building`: `ixt build`; `run`: `ixt run`; `call`: `ixt call` and `ixt publish`; `conformance`: `ixt conformance`;
-//! - `remote`: the commands that talk to a running host, and those that check and repair a host's data while it is not running.
+//! - `remote`: the other commands that talk to a running host, and those that check and repair a host's data while it is not running.
 //!
-//! `ixt guard` is `ixt_host::guard`. The other files are what several commands need. Results go to stdout, everything else to stderr. A
-//! command that does not succeed returns a [`Failure`], and `exit` prints it.
+//! `ixt guard` is `ixt_host::guard`. The other files are what several commands need. Results go to stdout, and so does the log of
+//! `ixt run`; everything else goes to stderr. A command that ends early returns a [`Failure`]: `exit` prints it, and returns its status.
+//! `exit` also ends a command line that clap refuses. Only `interrupts` ends the process without coming back here.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -9,11 +9,13 @@ use ixt_manifest::Report;
 use crate::children::children;
 use crate::failure::{Failure, Result};
 
-/// Opens the modules of these directories, in the order of the directories. A directory with a `manifest.toml` is a module; of any other
-/// directory its direct children that have one are modules, in the order of their names. A directory that is given twice is opened twice.
+/// Opens the modules of these directories, in the order of the directories. A directory with a file `manifest.toml` is a module; of any
+/// other directory its direct children that have one are modules, in the order of their names, hidden ones and symbolic links too. A
+/// directory that is given twice is opened twice. Blocks.
 ///
-/// The report has the mistakes of the manifests that can't be used; their modules are missing from the list, and the caller decides whether
-/// to go on. Fails with status 2 if a directory can't be read, or holds no module.
+/// The report has the mistakes of the manifests that can't be used; it is empty if there are none. Their modules are missing from the list,
+/// and the caller decides whether to go on. Whether two modules fit together is not checked here. Fails with status 2 if a directory can't
+/// be read, or holds no module, without a look at the next ones.
 pub(crate) fn modules(dirs: &[PathBuf]) -> Result<(Vec<Module>, Report)> {
     let (mut modules, mut mistakes) = (Vec::new(), Report::default());
     for dir in dirs {
@@ -34,7 +36,8 @@ pub(crate) fn modules(dirs: &[PathBuf]) -> Result<(Vec<Module>, Report)> {
     Ok((modules, mistakes))
 }
 
-/// The absolute paths of the modules in `dir`: `dir` itself, or those of its children. Empty if there is none.
+/// The absolute paths of the modules in `dir`: `dir` itself, or those of its children, sorted. Links in `dir` are resolved, a child that is
+/// a link is not. Empty if there is none.
 fn module_dirs(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let dir = fs::canonicalize(dir)?;
     let is_module = |dir: &PathBuf| dir.join("manifest.toml").is_file();

@@ -1,9 +1,9 @@
-//! The help for an unknown name: the name that was probably meant, or else all known names.
+//! The help for an unknown name: the name that was probably meant, or else all known names. `ixt_manifest` decides which names are similar.
 
 use ixt_manifest::{Diagnostic, Manifest, closest};
 
-/// Adds a help to the diagnostic of an unknown name: `did you mean …?` if a known name is similar; otherwise `there_are` (such as "the
-/// modules are") and all known names, in their order; or `there is none`.
+/// Sets the help of the diagnostic of an unknown name, in place of an earlier one: `did you mean …?` if a known name is similar; otherwise
+/// `there_are` (such as "the modules are") and all known names, in their order, in backticks; or `there is none` if none is known.
 pub(crate) fn suggest<'a>(
     diagnostic: Diagnostic,
     unknown: &str,
@@ -17,7 +17,8 @@ pub(crate) fn suggest<'a>(
     })
 }
 
-/// The message that a module does not provide a service of this topic, with the most similar topic that it provides, or all of them.
+/// The message, without a line end, that a module does not provide a service of this topic. It names the most similar topic of a service
+/// that the module provides, or else all of them in the manifest's order, or says that there is none. Topics of events are not looked at.
 pub(crate) fn unknown_topic(manifest: &Manifest, topic: &str) -> String {
     let name = &manifest.module.name;
     let topics: Vec<_> = manifest.services.iter().map(|service| service.topic.as_str()).collect();

@@ -32,13 +32,14 @@ pub(crate) struct BuildOptions {
 }
 
 impl BuildOptions {
-    /// Whether none of the options is set. `ixt call` refuses them without `--module`.
+    /// Whether none of the options is given. One with an empty text counts as given. `ixt call` refuses them without `--module`.
     pub(crate) fn is_empty(&self) -> bool {
         let Self { release, profile, features, bin } = self;
         !release && profile.is_none() && features.is_empty() && bin.is_none()
     }
 
-    /// The options in the form that the host takes. `--release` is the profile `release`; empty names of features are left out.
+    /// The options in the form that the host takes. `--release` is the profile `release`; features have the order of the command line,
+    /// without empty names. Nothing is checked: cargo or `ixt_host` refuses a profile, feature or program that does not exist.
     pub(crate) fn build(&self) -> ixt_host::Build {
         let mut build = ixt_host::Build::default();
         build.profile = self.profile.clone().or_else(|| self.release.then(|| "release".to_owned()));

@@ -56,7 +56,8 @@ pub(crate) struct MessageArgs {
     pub(crate) data: Option<DataInput>,
 }
 
-/// The value of `--priority`: `Priority` with the names that the command line takes.
+/// The value of `--priority`: `Priority` with the names that the command line takes, which are in lower case only. From the lowest to the
+/// most urgent.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum PriorityArg {
     Low,

@@ -29,8 +29,8 @@ pub(crate) struct LogsArgs {
     pub(crate) since: Option<SystemTime>,
 }
 
-/// Reads the value of `--since`: a duration before now, or a time in RFC 3339. A duration that reaches back beyond 1970 means the start of
-/// 1970. The error says what is expected.
+/// Reads the value of `--since`: a duration before now, up to 1000 years, or a time with an offset, as in RFC 3339. A duration that reaches
+/// back beyond 1970 means the start of 1970; a time may be before 1970 or in the future. The error says what is expected.
 pub(super) fn since(text: &str) -> Result<SystemTime, String> {
     if let Ok(ago) = duration(text) {
         return Ok(SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH).max(SystemTime::UNIX_EPOCH));
@@ -39,7 +39,8 @@ pub(super) fn since(text: &str) -> Result<SystemTime, String> {
     text.parse::<jiff::Timestamp>().map(Into::into).map_err(|_| expected.to_owned())
 }
 
-/// The value of `--level`: `LogLevel` with the names that the command line takes.
+/// The value of `--level`: `LogLevel` with the names that the command line takes, which are in lower case only. From the least to the most
+/// severe.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum LevelArg {
     Trace,

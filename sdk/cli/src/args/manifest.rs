@@ -42,8 +42,8 @@ pub(crate) struct GenerateArgs {
     pub(crate) sdk: Option<String>,
 }
 
-/// Reads the value of `--derive`, `--attribute` or `--replace`, `TYPE=…`: the type's Rust name, and the text after the first `=`. Neither
-/// is checked here.
+/// Reads the value of `--derive`, `--attribute` or `--replace`, `TYPE=…`: the type's Rust name, and the text after the first `=`. Only a
+/// text without `=` is an error: neither part is checked here, and each may be empty.
 pub(super) fn type_option(text: &str) -> Result<(String, String), String> {
     let (name, value) =
         text.split_once('=').ok_or("expected the name of a type, `=`, and its new derive, attribute or path")?;

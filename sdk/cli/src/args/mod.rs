@@ -1,6 +1,7 @@
-//! The command line. Doc comments here are the text of `--help`. This file has the commands, and the arguments of those with one or two.
-//! The others have theirs in files: `build`, `conformance`, `kv`, `logs`, `run`; `call` (with `publish`); `manifest` (`check`, `diff`,
-//! `generate`). `setting`, `input` and `duration` are kinds of values that several commands take.
+//! The command line. The doc comments of commands and of their arguments are the text of `--help`. This file has the commands, and the
+//! arguments of `docs`, `guard`, `restart` and `stop`; `ps`, `schema` and `top` have none. The others have theirs in files: `build`,
+//! `conformance`, `kv`, `logs`, `run`; `call` (with `publish`); `manifest` (`check`, `diff`, `generate`). `setting`, `input` and `duration`
+//! are kinds of values that several commands take. Files, variables and stdin that an argument names are read later, by the commands.
 
 mod build;
 mod call;

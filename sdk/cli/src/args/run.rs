@@ -61,8 +61,8 @@ pub(crate) struct RunArgs {
     pub(crate) otlp: Option<String>,
 }
 
-/// Reads a host name or an IP address for `--http-host` and `[http] names`. A port, a scheme, a path, or brackets are an error: the port of
-/// a request does not matter. Whether the name exists is not checked.
+/// Reads a host name or an IP address for `--http-host` and `[http] names`. A port, a scheme, a path, brackets, or an empty text is an
+/// error: the port of a request does not matter. The text is returned as it is; whether the name exists is not checked.
 pub(crate) fn http_host(text: &str) -> Result<String, String> {
     let is_name = !text.is_empty() && !text.contains([':', '/', '[']);
     if is_name || text.parse::<IpAddr>().is_ok() {
@@ -71,8 +71,9 @@ pub(crate) fn http_host(text: &str) -> Result<String, String> {
     Err("expected a name or an address, without a port".to_owned())
 }
 
-/// Reads the value of `--set`, `MODULE.KEY=VALUE`: the module's name and the setting. The key is what follows the last dot before the `=`:
-/// a module's name may have dots, a key has none. Whether the module and the key exist is checked later, in `configuration`.
+/// Reads the value of `--set`, `MODULE.KEY=VALUE`: the module's name and the setting. The key is what follows the last dot before the first
+/// `=`: a module's name may have dots, a key has none. The error says what is expected. Whether the module and the key exist is checked
+/// later, in `configuration`.
 pub(super) fn module_setting(text: &str) -> Result<(String, Setting), String> {
     let expected = "expected `MODULE.KEY=VALUE`";
     let (name, _) = text.split_once('=').ok_or(expected)?;
@@ -81,7 +82,8 @@ pub(super) fn module_setting(text: &str) -> Result<(String, Setting), String> {
     Ok((module.to_owned(), setting))
 }
 
-/// Reads the value of `--instances`, `MODULE=NUMBER`: the module's name and the number of its processes, 1 to `u32::MAX`.
+/// Reads the value of `--instances`, `MODULE=NUMBER`: the module's name and the number of its processes, 1 to `u32::MAX`. Any other number
+/// is an error. Whether the module exists is checked later, in `configuration`.
 pub(super) fn module_instances(text: &str) -> Result<(String, u32), String> {
     let (module, number) = text.split_once('=').ok_or("expected `MODULE=NUMBER`")?;
     match number.parse() {

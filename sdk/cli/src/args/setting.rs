@@ -7,20 +7,21 @@ use std::str::FromStr;
 /// A key of a module's configuration, and where its value comes from.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting {
-    /// The text before the first `=`. It may be no key of the module.
+    /// The text before the first `=`. It may be empty, or no key of the module.
     pub(crate) key: String,
-    /// The source in the text after it.
+    /// The source that the text after it names.
     pub(crate) value: ValueSource,
 }
 
-/// The source of a key's value.
+/// The source of a key's value. The prefixes are in lower case only. `configuration` reads it, later.
 #[derive(Debug, Clone)]
 pub(crate) enum ValueSource {
     /// The text itself: any text without one of the prefixes below. May be empty.
     Text(String),
-    /// The content of a file: `@FILE`.
+    /// The content of a file: `@FILE`. A relative path on the command line starts at the current directory. It may be empty: then reading
+    /// fails.
     File(PathBuf),
-    /// The value of an environment variable: `env:NAME`.
+    /// The value of an environment variable of `ixt`: `env:NAME`. The name may be empty: then reading fails.
     Variable(String),
     /// The content of a file in the directory in which systemd puts a service's credentials: `credential:NAME`. The name is a plain file
     /// name: not empty, without `/`, and neither `.` nor `..`.

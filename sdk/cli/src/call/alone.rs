@@ -1,5 +1,5 @@
-//! `ixt call --module`: builds a module, starts it in a host without a control socket, calls it once, shows its output on stderr, and shuts
-//! it down.
+//! `ixt call --module`: builds a module (with `--no-build`, finds its program), starts it in a host without a control socket, calls it
+//! once, shows its output on stderr, and shuts it down. What comes before the build is in `mod`.
 
 use ixt_host::logs::{Origin, Record};
 use ixt_host::text::{harmless, harmless_lines};
@@ -13,13 +13,14 @@ use crate::failure::{Failure, Result};
 use crate::interrupts::Interrupts;
 use crate::output::say;
 
-/// Calls the service, and returns the data of the reply as JSON. The module is started once, and not restarted. A signal during the call
-/// shuts the module down in order, and a second one kills it; a signal before the call kills what was started. When this returns, no
-/// process is left.
+/// Calls the service, and returns the data of the reply as JSON. `config` and `payload` were checked. The module is started once, and not
+/// restarted. A signal during the call shuts the module down in order, and a signal during the shutdown kills it; a signal before the call
+/// kills what was started. When this returns, the module's processes have ended or were killed.
 ///
-/// Fails with status 1 if the module or the host answers with an error; with 2 if a feature or program does not exist, the host does not
-/// start, or the payload is too long for a frame; with 3 if the module can't be built or started, or ends before it answers; with the
-/// signal's status after a signal.
+/// Fails with status 1 if the module or the host answers with an error, such as that the payload is too long for a frame; with 2 if a
+/// feature or program does not exist, or the host does not start, for example because its data directory is in use; with 3 if the module
+/// can't be built or started, or ends before it answers; with the signal's status after a signal, even if the reply has come. A module that
+/// does not end as it should after a reply is a warning on stderr alone.
 pub(super) async fn call(module: &Module, config: &Config<'_>, args: &CallArgs, payload: &[u8]) -> Result<String> {
     let mut interrupts = Interrupts::new().map_err(Failure::module)?;
     let mut builds = Builds::new(args.build.build());
@@ -70,8 +71,9 @@ pub(super) async fn call(module: &Module, config: &Config<'_>, args: &CallArgs, 
     }
 }
 
-/// A record of the log as text for people, with its line end: `NAME | LEVEL message fields`. `None` for a record of the host: what it says
-/// is in the command's failure.
+/// A record of the log as text for people, with its line end: `NAME | LEVEL message fields`. The level is in upper case; output of the
+/// level info has none. Further lines of the message, and fields with several lines, are indented below. `None` for a record of the host:
+/// what matters of it is in the command's failure.
 fn shown(record: &Record) -> Option<String> {
     let name = record.module.split(':').next().unwrap_or_default();
     let level = match (record.origin, record.level) {
@@ -86,7 +88,7 @@ fn shown(record: &Record) -> Option<String> {
 }
 
 /// The fields of a record. First those for its line, as JSON after a space; then those with several lines, such as a backtrace, each as an
-/// indented block below the line. Both are empty if there are none.
+/// indented block below the line. Both are empty if there are none. Each field is in one of them, in the order of their names.
 fn fields(record: &Record) -> (String, String) {
     let Some(fields) = &record.fields else { return <_>::default() };
     let Ok(Value::Object(all)) = serde_json::from_str(fields.get()) else {

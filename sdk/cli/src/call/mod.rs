@@ -1,4 +1,5 @@
-//! `ixt call` and `ixt publish`: one message, to a running host, or to a module that is started for one call (`alone`).
+//! `ixt call` and `ixt publish`: one message, to a running host, or with `ixt call --module` to a module that is started for one call
+//! (`alone`).
 
 mod alone;
 
@@ -16,8 +17,9 @@ use crate::output::print_json;
 use crate::remote::ControlClient;
 use crate::suggestion::unknown_topic;
 
-/// `ixt call`. With `--module`, everything that can be checked without the module's code is checked before anything is built or started.
-/// The data of the reply is printed as JSON in any case.
+/// `ixt call`. Prints the data of the reply as one line of JSON, with or without `--json`; nothing after an error. With `--module`,
+/// everything that can be checked without the module's code is checked before anything is built or started: a wrong manifest is a failure
+/// with status 3, a wrong topic, payload or configuration one with status 2. `socket` is ignored then.
 pub(crate) fn call(args: &CallArgs, socket: Option<&Path>) -> Result<()> {
     let Some(dir) = &args.module else { return call_host(args, socket) };
     let module = Module::open(dir).map_err(|report| Failure::module_report(report.to_ansi_string()))?;
@@ -27,8 +29,9 @@ pub(crate) fn call(args: &CallArgs, socket: Option<&Path>) -> Result<()> {
     print_json(&data)
 }
 
-/// `ixt call` without `--module`: asks the running host. Waits as long as the host does for the reply. Options that are for `--module` fail
-/// with status 2.
+/// `ixt call` without `--module`: asks the running host, which checks the topic and the payload. Waits as long as the host does for the
+/// reply. Options that are for `--module` fail with status 2, an error in the reply with status 1. `--ttl` is sent in whole milliseconds,
+/// rounded down.
 fn call_host(args: &CallArgs, socket: Option<&Path>) -> Result<()> {
     if !args.config.is_empty() || args.data_dir.is_some() {
         return Err(Failure::usage("--config and --data-dir are for a module that is started with --module"));
@@ -49,15 +52,17 @@ fn call_host(args: &CallArgs, socket: Option<&Path>) -> Result<()> {
     print_json(data.get())
 }
 
-/// `ixt publish`. It returns when the host has accepted the event, not when subscribers have handled it.
+/// `ixt publish`. It returns when the host has accepted the event, not when subscribers have handled it, and prints nothing. An event
+/// without subscribers is a success. An error of the host is a failure with status 1.
 pub(crate) fn publish(args: &PublishArgs, socket: Option<&Path>) -> Result<()> {
     let payload = payload(&args.request).map_err(Failure::usage)?;
     let command = ControlCommand::Publish { topic: args.request.topic.clone(), payload: encode_base64(&payload) };
     ControlClient::ask(socket, &command)?.done()
 }
 
-/// The payload of the arguments; empty if there is none. Reads a file or stdin up to its end. It is an error if the payload is larger than
-/// a frame may be by default, 16 MiB.
+/// The payload of the arguments; empty if there is none. Reads a file or stdin up to its end, and changes nothing in it, not even a line
+/// end. It is an error if the payload is larger than a frame may be by default, 16 MiB; one that is hardly smaller fails later, since the
+/// frame has other parts too.
 fn payload(request: &MessageArgs) -> anyhow::Result<Vec<u8>> {
     let payload = match (&request.payload, &request.data) {
         (Some(payload), _) => payload.clone().into_bytes(),
@@ -73,8 +78,9 @@ fn payload(request: &MessageArgs) -> anyhow::Result<Vec<u8>> {
     Ok(payload)
 }
 
-/// The payload of a call to `module`. It is an error if the module does not provide the topic, or if the manifest declares a request for it
-/// and the payload is neither empty nor a JSON object. The fields are checked by the module.
+/// The payload of a call to `module`. It is an error if the module does not provide a service of the topic, which is checked before the
+/// payload is read, or if the manifest declares a request for it and the payload is neither empty nor a JSON object. The fields are checked
+/// by the module.
 fn checked_payload(module: &Module, request: &MessageArgs) -> anyhow::Result<Vec<u8>> {
     let services = module.manifest().services.iter().map(|service| service.topic.as_str());
     if services.clone().all(|topic| topic != request.topic) {

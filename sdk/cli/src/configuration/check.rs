@@ -1,6 +1,6 @@
 //! Checks the input of `ixt run` before anything is built: the host's file, the command line, and whether the modules
 //! fit together. All mistakes are in one report. A reload of one module does not use this; see
-//! [`ConfigSources::config`].
+//! [`ConfigSources::config`]. Nor does `ixt build`; see [`HostFile::check`].
 
 use ixt_host::{Config, Module};
 use ixt_manifest::{Code, Diagnostic, Report};
@@ -17,6 +17,9 @@ use crate::suggestion::suggest;
 ///
 /// `unusable` are the mistakes in the manifests of modules that could not be opened, and so are not in `modules`. If
 /// there are any, unknown module names are not reported: a name may be that of such a module.
+///
+/// A `[modules.NAME.build]` for a module that is not built is a mistake too. Whether anybody provides what a module
+/// requires is not checked.
 pub(crate) fn check<'m>(
     modules: &'m [Module],
     unusable: Report,
@@ -61,7 +64,8 @@ pub(crate) fn check<'m>(
     mistakes.report(file).map(|()| configs)
 }
 
-/// Reports modules of the same name, and modules that provide services of the same topic.
+/// Reports modules of the same name, and modules that provide services of the same topic: once for each pair, at the
+/// later one. Modules may share the topics of events.
 fn same_names(modules: &[Module], mistakes: &mut ConfigMistakes) {
     for (index, second) in modules.iter().enumerate() {
         for first in &modules[..index] {

@@ -1,5 +1,5 @@
-//! The text of the host's file: finds all mistakes in it, knows where each key is, and shows its lines with asterisks
-//! in place of what may be secret. What the keys mean is in `host_file`.
+//! The text of the host's file: finds the mistakes in it, one for each key that serde refuses, knows where each key is,
+//! and shows its lines with asterisks in place of what may be secret. What the keys mean is in `host_file`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,20 +10,22 @@ use toml::de::{DeTable, DeValue};
 
 use crate::suggestion::suggest;
 
-/// A file in TOML. The default stands for no file: it is empty, and has no mistakes.
+/// A file in TOML, as it was when it was read. The default stands for no file: it is empty, and has no mistakes.
 #[derive(Debug)]
 pub(super) struct Document {
     source: Source,
-    /// All keys by their paths, also those of tables within tables, but not those in arrays.
+    /// All keys by their paths, with those of tables within tables and those with mistakes, but without those in
+    /// arrays.
     keys: BTreeMap<Vec<String>, KeyPosition>,
-    /// The mistakes of the file itself, as opposed to those that show only with the modules' manifests.
+    /// The mistakes of the file itself, as opposed to those that show only with the modules' manifests. That it can't
+    /// be read is in `unreadable`.
     mistakes: Vec<Diagnostic>,
     /// The paths of unknown keys, and of keys in `[modules]` whose values are wrong. Reports hide their values, since
     /// they may be secret.
     hidden: Vec<Vec<String>>,
-    /// Whether the text can be parsed. If not, `keys` is empty.
+    /// Whether the text can be parsed. If not, `keys` is empty. `true` without a file.
     is_toml: bool,
-    /// Why the file can't be read. `None` if it was read.
+    /// Why the file can't be read. `None` if it was read, or there is none.
     unreadable: Option<Report>,
 }
 
@@ -40,7 +42,7 @@ impl Default for Document {
     }
 }
 
-/// The places of a key and its value in the text.
+/// The places of a key and its value in the text, in bytes.
 #[derive(Debug, Clone)]
 pub(super) struct KeyPosition {
     /// The key, without its table.
@@ -63,8 +65,9 @@ struct RemovedKey {
 }
 
 impl Document {
-    /// Reads a file. Keys with mistakes are left out of `T`, and [`Self::report`] has the mistakes. `T` is the default
-    /// if the file can't be read or parsed, or has a mistake that no key can be blamed for.
+    /// Reads a file. Keys with mistakes are left out of `T`, and [`Self::report`] has the mistakes: one for each key,
+    /// even if its array has several, or all that the parser finds in a text that is no TOML. `T` is the default if the
+    /// file can't be read or parsed, or has a mistake that no key can be blamed for. Does not fail; blocks.
     pub(super) fn read<T: DeserializeOwned + Default>(path: &Path) -> (T, Self) {
         let source = match Source::read(path) {
             Ok(source) => source,
@@ -97,8 +100,8 @@ impl Document {
         }
     }
 
-    /// Adds a mistake about the key at this path that the caller has found. If the file does not have the key, the
-    /// mistake has no place.
+    /// Adds a mistake about the key at this path that the caller has found, for [`Self::report`]. Neither the key nor
+    /// its value is hidden by that. If the file does not have the key, the mistake has no place.
     pub(super) fn add(&mut self, path: &[&str], code: Code, message: String) {
         let diagnostic = Diagnostic::new(code, message);
         self.mistakes.push(match self.entry(path) {
@@ -114,12 +117,13 @@ impl Document {
         self.keys.get(&path).cloned()
     }
 
-    /// Whether the file could be read and parsed. Only then does `None` of [`Self::entry`] mean that the key is absent.
+    /// Whether the file could be read and parsed, even if keys have mistakes; `true` if there is no file. Only then
+    /// does `None` of [`Self::entry`] mean that the key is absent.
     pub(super) fn is_complete(&self) -> bool {
         self.is_toml && self.unreadable.is_none()
     }
 
-    /// Adds the keys of a table, whose own path is `path`, and of the tables in it.
+    /// Adds the keys of a table, whose own path is `path`, and of the tables in it. Arrays are not looked into.
     fn add_keys(&mut self, table: &DeTable<'_>, path: &[String]) {
         for (key, value) in table {
             let path = [path, &[key.get_ref().to_string()]].concat();
@@ -133,7 +137,11 @@ impl Document {
 
     /// A report of the mistakes of the file itself and of `more`; empty if there are none. It shows lines of the file.
     /// In them, the values in `config`, `config_from` and `env` of modules are hidden, except for those at the paths
-    /// `not_secret`. The values of unknown keys are always hidden.
+    /// `not_secret`. Unknown keys' values, and values in `[modules]` of the wrong type, are always hidden. In a text
+    /// that can't be parsed, it is guessed from the lines which values may be secret.
+    ///
+    /// An unreadable file is a mistake too, which comes last. Changes nothing: it can be called again, with other
+    /// mistakes.
     pub(super) fn report(&self, more: Vec<Diagnostic>, not_secret: &[Vec<String>]) -> Report {
         let mistakes: Vec<_> = self.mistakes.iter().cloned().chain(more).collect();
         let hidden = if self.is_toml { self.hidden_spans(not_secret) } else { guessed_secrets(self.source.text()) };
@@ -143,7 +151,7 @@ impl Document {
         report
     }
 
-    /// The values that a report hides, in a text that was parsed.
+    /// The values that a report hides, in a text that was parsed. In no order; tables are hidden value by value.
     fn hidden_spans(&self, not_secret: &[Vec<String>]) -> Vec<Span> {
         let is_of_module = |path: &[String]| matches!(path, [modules, _, table, ..] if modules == "modules" && ["config", "config_from", "env"].contains(&&**table));
         let is_in = |path: &[String], keys: &[Vec<String>]| keys.iter().any(|key| path.starts_with(key));
@@ -154,8 +162,8 @@ impl Document {
 }
 
 /// Removes the key that an error at this place is about: the innermost key that is at the place, or whose value the
-/// place is in. A mistake in an array removes the key of the whole array. `None`, and nothing is removed, if there is
-/// no such key.
+/// place is in. A mistake in an array removes the key of the whole array. An error at the key itself means that the key
+/// is unknown. `None`, and nothing is removed, if there is no such key.
 fn remove(table: &mut DeTable<'_>, at: &Span) -> Option<RemovedKey> {
     for (key, value) in table.iter_mut() {
         if let DeValue::Table(inner) = value.get_mut()
@@ -182,7 +190,8 @@ fn remove(table: &mut DeTable<'_>, at: &Span) -> Option<RemovedKey> {
     Some(RemovedKey { path: vec![name], position, found, is_unknown })
 }
 
-/// The diagnostic for an error of serde, in the words of this project. It leaves out the value, which may be secret.
+/// The diagnostic for an error of serde, in the words of this project. Its message leaves out the value, which may be
+/// secret. The diagnostic points at the key if that is unknown, and at the value otherwise.
 fn mistake(error: &toml::de::Error, wrong: &RemovedKey) -> Diagnostic {
     let (name, tables) = wrong.path.split_last().expect("a path has a key");
     let name = name.escape_debug();
@@ -225,9 +234,9 @@ fn in_words(expected: &str) -> &str {
 }
 
 /// The parts that may be secret of a text that can't be parsed, so that it is not known which keys they belong to.
-/// Before the first table and in the tables of `PLAIN`, these are only the values in lines with the word `modules`; in
-/// all other tables they are all values. A value is what follows a `=`, or a whole line without one. A line that begins
-/// with `[` and is a name in brackets counts as the head of a table, and stays.
+/// Before the first table and in the tables of `PLAIN`, these are only the values in lines that contain `modules`; in
+/// all other tables they are all values. A value is what follows the first `=` of a line, with the line end, or a whole
+/// line without one. A line that is a name in brackets counts as the head of a table, and stays.
 fn guessed_secrets(text: &str) -> Vec<Span> {
     /// The tables of the host itself that have no secrets.
     const PLAIN: [&str; 8] = ["[log]", "[restart]", "[start]", "[health]", "[kv]", "[calls]", "[shutdown]", "[build]"];
@@ -246,7 +255,8 @@ fn guessed_secrets(text: &str) -> Vec<Span> {
     hidden
 }
 
-/// Whether this is the head of a table, and not a line of an array: brackets around a dotted key.
+/// Whether this is the head of a table, and not a line of an array: one or two brackets around a dotted key without
+/// quotes. `line` has neither a comment nor spaces around it.
 fn is_table_head(line: &str) -> bool {
     let name = line.strip_prefix('[').and_then(|line| line.strip_suffix(']'));
     let name = name.map(|name| name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name));
@@ -254,7 +264,8 @@ fn is_table_head(line: &str) -> bool {
     name.is_some_and(|name| !name.trim().is_empty() && name.chars().all(is_part) && !name.trim().contains(' '))
 }
 
-/// The text with asterisks in these places, one for each byte. Line ends stay, so that spans into the text still fit.
+/// The text with asterisks in these places, one for each byte. Line ends (`\n`) stay, so that spans into the text still
+/// fit.
 fn without(text: &str, hidden: &[Span]) -> String {
     let hide = |(at, c): (usize, char)| {
         let is_hidden = hidden.iter().any(|span| span.contains(&at)) && c != '\n';

@@ -1,5 +1,6 @@
 //! The file of `ixt run --config`, in TOML: which keys it has, and what they become. HOST.md explains each key. An
 //! absent key means the default of `ixt_host::Settings`, or for the few that are no settings that of `ixt run`.
+//! `ixt run` reads it at the start and at each reload of a module, `ixt build` once, for the tables `build`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,14 +17,15 @@ use super::document::Document;
 use super::values::{DurationText, HttpName, SizeText};
 use crate::log_files;
 
-/// The content of the file, without the keys that have mistakes. Relative paths in it have been joined to the file's
-/// directory. The default stands for no file, and sets nothing.
+/// The content of the file, without the keys that have mistakes. The relative paths of `data_dir`, `log_dir` and
+/// `config_from` have been joined to the file's directory. The default stands for no file, and sets nothing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct HostFile {
-    /// The directory of the key-value store, unless `--data-dir` sets one. `None`: the default of `--data-dir`.
+    /// The directory of the key-value store, unless `--data-dir` sets one or `--ephemeral` is given. `None`: the
+    /// default of `--data-dir`.
     pub(crate) data_dir: Option<PathBuf>,
-    /// The directory of the log files. `None`: there are none, unless `--log-dir` sets one.
+    /// The directory of the log files, unless `--log-dir` sets one. `None`: there are none without that option.
     pub(crate) log_dir: Option<PathBuf>,
     log: LogTable,
     start: StartTable,
@@ -36,7 +38,8 @@ pub(crate) struct HostFile {
     build: BuildTable,
     /// Where metrics and health checks are served.
     pub(crate) http: HttpTable,
-    /// The settings of modules, by their names. A name may be that of no module, which `check` reports.
+    /// The settings of modules, by their names. A name may be that of no module, which [`check()`](super::check())
+    /// reports. Empty: all have the defaults.
     pub(crate) modules: BTreeMap<String, ModuleTable>,
     /// The text of the file, with its mistakes.
     #[serde(skip)]
@@ -47,15 +50,17 @@ pub(crate) struct HostFile {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct LogTable {
-    /// Whether each call and event is logged. `false`, the default: only those that fail.
+    /// Whether each call and event is logged. `false`, the default: only those that fail. `--log-calls` wins over
+    /// `false`.
     calls: Option<bool>,
-    /// The greatest size of a log file; 64 MiB by default.
+    /// The greatest size of a log file; 64 MiB by default. 0: each line has a file.
     file_size: Option<SizeText>,
-    /// The greatest number of log files, with the one that is written; 14 by default.
+    /// The greatest number of log files, with the one that is written; 14 by default. 0 is a mistake.
     files: Option<NonZeroUsize>,
 }
 
-/// `[restart]`: the fields of [`ixt_host::RestartPolicy`] of the same names, which explains them.
+/// `[restart]`: the fields of [`ixt_host::RestartPolicy`] of the same names, which explains them. A time of 0 is a
+/// mistake. `--exit-on-failure` sets `give_up`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RestartTable {
@@ -68,7 +73,8 @@ struct RestartTable {
 }
 
 /// `[start]` and `[modules.NAME.start]`: the times that a process has to start. The manifest's times come between the
-/// two: they win over `[start]`.
+/// two: they win over `[start]`, and lose to `[modules.NAME.start]`. When a time is over, the process is ended, and the
+/// start has failed.
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct StartTable {
@@ -78,25 +84,27 @@ struct StartTable {
     init: Option<DurationText>,
 }
 
-/// `[health]`: the health checks of each process.
+/// `[health]`: the health checks of each process. They can't be turned off here: an interval of 0 is a mistake.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct HealthTable {
-    /// The time between two checks of a process; 10 s by default.
+    /// The time between two checks of a process, and before the first; 10 s by default.
     interval: Option<DurationText>,
-    /// How long a module has to reply to a check; 5 s by default.
+    /// How long a process has to reply to a check; 5 s by default. A check without a reply in time has failed, unless
+    /// the host itself is behind.
     timeout: Option<DurationText>,
     /// After how many failed checks in a row a process is restarted; 3 by default. 0: failed checks are only logged.
     failures: Option<u32>,
 }
 
-/// `[shutdown]`: the times that a module has to end.
+/// `[shutdown]`: the times that a process has to end.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ShutdownTable {
-    /// How long it has to finish its requests, and then again to reply to `shutdown`; 5 s by default.
+    /// How long it has to finish its requests, and then again to reply to `shutdown`; 5 s by default. Without a reply
+    /// in time it gets SIGTERM.
     grace: Option<DurationText>,
-    /// How long a process has to exit after that reply, and again after SIGTERM; 2 s by default.
+    /// How long it has to exit after that reply, and again after SIGTERM; 2 s by default. Then it is killed.
     exit_grace: Option<DurationText>,
 }
 
@@ -104,8 +112,8 @@ struct ShutdownTable {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct CallsTable {
-    /// The default timeout of calls that modules make while they handle a request; also the timeout for handling an
-    /// event. 300 s by default.
+    /// The default timeout of calls that modules make while they handle a request; also the time that an event has for
+    /// waiting, handling and further attempts together. 300 s by default.
     timeout: Option<DurationText>,
 }
 
@@ -113,7 +121,8 @@ struct CallsTable {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct KvTable {
-    /// How many bytes each module may keep, unless its `kv_quota` sets another quota.
+    /// How many bytes each module may keep, unless its `kv_quota` sets another quota. By default 256 MiB, or 32 MiB
+    /// with `--ephemeral`. With 0 a module can't keep anything.
     quota: Option<SizeText>,
 }
 
@@ -121,16 +130,18 @@ struct KvTable {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct BuildTable {
-    /// Cargo's profile. `None`: that of `[build]` or the command line, or else `dev`.
+    /// Cargo's profile, unless the command line sets one. `None`: for a module that of `[build]`, or else `dev`.
     profile: Option<String>,
-    /// Cargo's features that are enabled. Those of `[build]` only in the modules that have them.
+    /// Cargo's features that are enabled, with those of the command line and of the other table. A feature of `[build]`
+    /// is enabled only in the modules that have it; a name that no module of the table has is an error of the build.
     features: Vec<String>,
-    /// The program that is started, of a package with several.
+    /// The program that is started, of a package with several. `--bin` wins over that of `[build]`, but not over that
+    /// of a module. That of `[build]` is for the packages that have it.
     bin: Option<String>,
 }
 
 impl BuildTable {
-    /// The options of cargo that this table sets.
+    /// The options of cargo that this table sets, in the form that the host takes. Nothing is checked.
     fn build(&self) -> Build {
         let mut build = Build::default();
         build.profile.clone_from(&self.profile);
@@ -144,36 +155,40 @@ impl BuildTable {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct HttpTable {
-    /// The address and port to listen at. `None`: the file does not ask for HTTP.
+    /// The address and port to listen at, unless `--http` sets one. `None`: the file does not ask for HTTP.
     pub(crate) address: Option<SocketAddr>,
-    /// The host names to which the server answers, besides those of the address.
+    /// The host names to which the server answers, besides those of the address. `--http-host` replaces them all. Names
+    /// are an error if nothing asks for HTTP.
     pub(crate) names: Vec<HttpName>,
 }
 
-/// `[modules.NAME]`: the settings of one module. The default sets nothing.
+/// `[modules.NAME]`: the settings of one module. The default sets nothing. A reload of the module applies them anew,
+/// except for `kv_quota`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ModuleTable {
-    /// The number of its processes. `None`: 1, unless `--instances` says otherwise.
+    /// The number of its processes, unless `--instances` says otherwise. `None`: 1. 0 is a mistake.
     pub(crate) instances: Option<NonZeroU32>,
-    /// Its quota for keys and values. `None`: that of `[kv]`.
+    /// Its quota for keys and values, in bytes. `None`: that of `[kv]`.
     kv_quota: Option<SizeText>,
     /// `[modules.NAME.build]`: for this module.
     build: BuildTable,
     /// `[modules.NAME.start]`: for this module.
     start: StartTable,
-    /// Values of keys of its configuration. `module_config` checks them.
+    /// Values of keys of its configuration. `module_config` checks them: here a key may be unknown, or a value wrong.
     pub(super) config: BTreeMap<String, toml::Value>,
     /// Keys of its configuration whose values are elsewhere: `@FILE`, `env:NAME` or `credential:NAME`. They are not
-    /// read yet.
+    /// read yet, and a text may be none of these.
     pub(super) config_from: BTreeMap<String, String>,
-    /// Environment variables of its processes. They win over those of the manifest.
+    /// Environment variables of its processes. They win over those of the manifest. A name that can't be set is a
+    /// mistake, but stays here.
     env: BTreeMap<String, String>,
 }
 
 impl HostFile {
-    /// Reads the file; for `None`, nothing is set. It does not fail: keys with mistakes are left out, and
-    /// [`Self::check`] reports the mistakes, as does [`check()`](super::check()) together with those of the modules.
+    /// Reads the file; for `None`, nothing is set. It does not fail, and prints nothing: keys with mistakes are left
+    /// out, or all keys if the file can't be read or parsed. [`Self::check`] reports the mistakes, as does
+    /// [`check()`](super::check()) together with those of the modules. Blocks.
     pub(crate) fn of(path: Option<&Path>) -> Self {
         path.map_or_else(Self::default, Self::read)
     }
@@ -186,8 +201,8 @@ impl HostFile {
 
     /// A report of a mistake that cargo has found: that there is no feature or program called `name`. `key` is
     /// `features` or `bin`, and `mistake` the message. The report points at the value of the key in
-    /// `[modules.NAME.build]`, or in `[build]` if `module` is `None`. `None` if `name` is not there, but for example on
-    /// the command line.
+    /// `[modules.NAME.build]`, or in `[build]` if `module` is `None`. It has the file's own mistakes too, if there are
+    /// any. `None` if that table does not name `name`, which then comes from the command line.
     pub(crate) fn build_mistake(&self, module: Option<&str>, key: &str, name: &str, mistake: &str) -> Option<Report> {
         let (table, path) = match module {
             Some(module) => (&self.modules.get(module)?.build, vec!["modules", module, "build", key]),
@@ -199,7 +214,7 @@ impl HostFile {
         Some(self.document.report(vec![diagnostic], &[]))
     }
 
-    /// Reads the file, joins relative paths to its directory, and checks the names in `env` of modules.
+    /// Reads the file, joins relative paths to its directory, and checks the names and values in `env` of modules.
     fn read(path: &Path) -> Self {
         let (mut file, document) = Document::read::<Self>(path);
         file.document = document;
@@ -223,14 +238,16 @@ impl HostFile {
         file
     }
 
-    /// Reports the mistakes of the file itself, without looking at the modules' manifests, for `ixt build`.
+    /// Reports the mistakes of the file itself, without looking at the modules' manifests, for `ixt build`. Unknown
+    /// modules and the values of their configurations are not looked at. `Ok` without a file.
     pub(crate) fn check(&self) -> Result<(), Report> {
         let report = self.document.report(Vec::new(), &[]);
         if report.is_empty() { Ok(()) } else { Err(report) }
     }
 
     /// The settings of the host: those of the file, and for absent keys the defaults of `ixt`. `data_dir` is not among
-    /// them: the caller sets it, since the command line takes precedence.
+    /// them: the caller sets it, since the command line takes precedence; so it does with `--log-calls` and
+    /// `--exit-on-failure`. Quotas of unknown modules are in it too.
     pub(crate) fn settings(&self) -> Settings {
         let mut settings = crate::runtime::settings();
         let put = |setting: &mut Duration, time: Option<DurationText>| {
@@ -274,7 +291,8 @@ impl HostFile {
     }
 }
 
-/// The reason why `[modules.NAME.env]` can't set this variable to this value. `None` if it can.
+/// The reason why `[modules.NAME.env]` can't set this variable to this value, without the value. `None` if it can; the
+/// value may be empty.
 fn variable_mistake(name: &str, value: &str) -> Option<String> {
     if let Some(reason) = reserved_variable(name) {
         return Some(format!("can't set `{name}`: {reason}"));
@@ -292,20 +310,22 @@ impl ModuleTable {
         self.build.build()
     }
 
-    /// `[modules.NAME.start]`: how long its processes have to connect, and then to answer `init`. `None`: the time of
-    /// the manifest holds, or else that of `[start]`.
+    /// `[modules.NAME.start]`: how long its processes have to connect, first, and then to answer `init`, second.
+    /// `None`: the time of the manifest holds, or else that of `[start]`.
     pub(crate) fn start(&self) -> [Option<Duration>; 2] {
         let StartTable { connect, init } = self.start;
         [connect, init].map(|time| time.map(|DurationText(time)| time))
     }
 
-    /// The program with the variables of `[modules.NAME.env]`, which replace those of the same names.
+    /// The program with the variables of `[modules.NAME.env]`, which replace those of the same names. Its other
+    /// variables, its path and its arguments stay.
     pub(crate) fn program(&self, program: Program) -> Program {
         self.env.iter().fold(program, |program, (name, value)| program.env(name, value))
     }
 }
 
-/// A TOML value as JSON. Dates and times become text; a float that is not finite becomes `null`.
+/// A TOML value as JSON. Dates and times become text, as TOML writes them; a float that is not finite becomes `null`.
+/// Never fails.
 pub(super) fn json(value: &toml::Value) -> serde_json::Value {
     match value {
         toml::Value::String(text) => text.as_str().into(),

@@ -9,10 +9,10 @@ use super::host_file::HostFile;
 pub(super) struct ConfigMistakes {
     /// The mistakes in the host's file, besides those that its document already has.
     pub(super) in_file: Vec<Diagnostic>,
-    /// The paths of keys in the host's file whose values a report may show. All other values of modules are hidden,
-    /// because they may be secret.
+    /// The paths of keys in `config` and `config_from` of modules in the host's file whose values a report may show.
+    /// The other values of these tables and of `env` are hidden, because they may be secret.
     pub(super) not_secret: Vec<Vec<String>>,
-    /// The mistakes on the command line and in manifests.
+    /// The mistakes on the command line and in manifests. With mistakes of a manifest it may have warnings too.
     pub(super) elsewhere: Report,
 }
 
@@ -23,12 +23,13 @@ impl ConfigMistakes {
         self.in_manifest(&Source::new("", ""), diagnostic);
     }
 
-    /// Adds a mistake in a manifest, whose text is `source`.
+    /// Adds a mistake in a manifest, whose text is `source`. The same mistake twice stays twice.
     pub(super) fn in_manifest(&mut self, source: &Source, diagnostic: Diagnostic) {
         self.elsewhere.extend(Report::new(source, vec![diagnostic]));
     }
 
-    /// The error is a report of all mistakes, those of the file first. `Ok` if there are none.
+    /// The error is a report of all mistakes, those of the file first, with those that its document has found itself.
+    /// Warnings come last. `Ok` if there are none.
     pub(super) fn report(self, file: &HostFile) -> Result<(), Report> {
         let mut report = file.document.report(self.in_file, &self.not_secret);
         report.extend(self.elsewhere);

@@ -1,11 +1,12 @@
 //! The configuration of a host and of its modules: the file of `--config`, and what the command line sets. `ixt run`
-//! finds all mistakes before anything is built, and reports them at once, with their lines and without secrets. The
-//! values are checked by `ixt_host::Config`.
+//! finds the mistakes before anything is built, and reports them at once, with their lines and without secrets; only
+//! names of features and programs are checked later, by the build. Values of modules' keys are checked by
+//! `ixt_host::Config`.
 //!
 //! - `host_file` is the file, which it reads with `document`: that knows where each key is; `values` are the file's
 //!   durations, sizes and host names;
 //! - `module_config` makes the configuration of one module, with `set_key`; `check` does that for all modules of
-//!   `ixt run`;
+//!   `ixt run`, before the start. A reload, `ixt call --module` and `ixt conformance` do it for one;
 //! - `mistakes` collects what is wrong.
 
 mod check;

@@ -1,5 +1,6 @@
 //! The configuration of one module, from three sources: the defaults of its manifest, the host's file, and the command
-//! line. A later one wins. Each value is checked against its declared type.
+//! line. A later one wins; a key that one source sets twice is a mistake. Each value is checked against its declared
+//! type.
 
 use anyhow::anyhow;
 use ixt_host::{Config, ConfigError};
@@ -24,7 +25,8 @@ pub(crate) struct ConfigSources<'a> {
 }
 
 /// The configuration of a module that `--config` alone sets, without a host's file: for `ixt call --module` and
-/// `ixt conformance`. All mistakes are one failure with status 2. Warns on stderr of each secret on the command line.
+/// `ixt conformance`. `source` is the manifest's text. All mistakes are one failure with status 2. If there are none,
+/// warns on stderr of each secret on the command line.
 pub(crate) fn config_of_one<'m>(
     settings: &[Setting],
     manifest: &'m Manifest,
@@ -39,21 +41,24 @@ pub(crate) fn config_of_one<'m>(
 
 impl<'a> ConfigSources<'a> {
     /// The sources for a module of `ixt run`: `[modules.NAME]` of the host's file, and `--set`. Reads nothing yet.
+    /// Neither need say anything about the module.
     pub(crate) fn of_module(name: &str, file: &'a HostFile, set: &'a [(String, Setting)]) -> Self {
         let settings = set.iter().filter(|(module, _)| module == name).map(|(_, setting)| setting).collect();
         Self { file, settings, option: format!("--set {name}.") }
     }
 
     /// Reads the configuration, with the files, variables and credentials as they are now. The report has all mistakes,
-    /// also those of the host's file itself. A reload of a module calls this; `ixt run` calls
-    /// [`check()`](super::check()) before it starts any.
+    /// also those of the host's file itself; values of other modules are not checked. Does not warn of secrets; blocks
+    /// while files are read. A reload of a module calls this; `ixt run` calls [`check()`](super::check()) before it
+    /// starts any.
     pub(crate) fn config<'m>(&self, manifest: &'m Manifest, source: &Source) -> Result<Config<'m>, Report> {
         let mut mistakes = ConfigMistakes::default();
         let config = self.read(manifest, source, &mut mistakes);
         mistakes.report(self.file).map(|()| config)
     }
 
-    /// Warns on stderr of each secret whose value, and not only its source, is on the command line.
+    /// Warns on stderr of each secret whose value, and not only its source, is on the command line. A key that holds a
+    /// secret in a field is one too. Does nothing about keys that the manifest does not declare.
     pub(super) fn warn_of_secrets(&self, config: &Config<'_>) {
         let option = &self.option;
         for Setting { key, value } in &self.settings {
@@ -66,10 +71,11 @@ impl<'a> ConfigSources<'a> {
         }
     }
 
-    /// Reads the configuration. Wrong values are left out, so their keys have their defaults or no value, and the
-    /// mistakes are added to `mistakes`; so are required keys without a value. The configuration is only usable if no
-    /// mistake was added. Missing keys are not looked for if the host's file can't be read or parsed, since it may set
-    /// them.
+    /// Reads the configuration. Wrong values are left out, so their keys have the value of an earlier source, their
+    /// default, or none, and the mistakes are added to `mistakes`; so are required keys without a value, unless a wrong
+    /// value was left out. Of a key that is set twice on the command line, the first value counts. The configuration is
+    /// only usable if no mistake was added. Missing keys are not looked for if the host's file can't be read or parsed,
+    /// since it may set them.
     pub(super) fn read<'m>(
         &self,
         manifest: &'m Manifest,
@@ -105,8 +111,10 @@ impl<'a> ConfigSources<'a> {
         config
     }
 
-    /// Sets what `[modules.NAME.config]` and `config_from` of the host's file say. A key in both is a mistake. Keys
-    /// with a wrong value are added to `wrong`, mistakes to `mistakes`.
+    /// Sets what `[modules.NAME.config]` and `config_from` of the host's file say. A key in both is a mistake, and has
+    /// the value of `config`. Keys with a wrong value are added to `wrong`, mistakes to `mistakes`. The declared keys
+    /// of `config` that are not secret, and the keys of `config_from` that name a source, are added to its
+    /// `not_secret`, so that a report may show their values.
     fn read_file(&self, config: &mut Config<'_>, wrong: &mut Vec<String>, mistakes: &mut ConfigMistakes) {
         let name = config.manifest().module.name.as_str();
         let Some(table) = self.file.modules.get(name) else { return };
@@ -149,7 +157,8 @@ impl<'a> ConfigSources<'a> {
         }
     }
 
-    /// Reports a key that has neither a value nor a default; the help says which option sets it.
+    /// Reports a key that has neither a value nor a default, at its place in the manifest; the help says which option
+    /// sets it.
     fn missing(&self, key: &str, manifest: &Manifest, source: &Source, mistakes: &mut ConfigMistakes) {
         let (name, option) = (&manifest.module.name, &self.option);
         let message = format!("the module `{name}` has no value for its config key `{key}`, which has no default");

@@ -1,5 +1,5 @@
-//! Sets a key of a module's configuration: gets the value from its source, and has it checked against the declared
-//! type.
+//! Sets a key of a module's configuration: gets the value from its source, and has it checked against the declared type
+//! by `ixt_host::Config`, which says how text becomes a value.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -10,11 +10,12 @@ use ixt_host::Config;
 
 use crate::args::{Setting, ValueSource};
 
-/// Sets one key; replaces an earlier value. Files, variables and credentials are read now. One line end at the end of a
-/// file or credential is not part of the value, except for the type `bytes`.
+/// Sets one key; replaces an earlier value. Files, variables and credentials are read now; a relative path starts at
+/// the current directory. One line end at the end of a file or credential is not part of the value, except for the type
+/// `bytes`. The text of a variable is the value as it is.
 ///
-/// If the source can't be read or the value is wrong, the configuration stays as it was. The error names the key, but
-/// never shows the value, which may be secret.
+/// If the source can't be read, the value is wrong, or the manifest declares no such key, the configuration stays as it
+/// was. The error names the key, but never shows the value, which may be secret.
 pub(super) fn set_key(config: &mut Config<'_>, Setting { key, value }: &Setting) -> anyhow::Result<()> {
     match value {
         ValueSource::Text(text) => config.set_text(key, text)?,

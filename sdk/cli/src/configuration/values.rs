@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::args::{duration, http_host};
 
-/// A duration such as `"5s"`, above 0 and up to 1000 years.
+/// A duration such as `"5s"`, above 0 and up to 1000 years. A number without a unit is an error, and so is `"0"`.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct DurationText(pub(super) Duration);
@@ -24,7 +24,8 @@ impl TryFrom<String> for DurationText {
     }
 }
 
-/// A number of bytes such as `"256MiB"`, from 0 to 2^63 - 1. Without a unit it is in bytes.
+/// A number of bytes such as `"256MiB"`, from 0 to 2^63 - 1, with a decimal point if need be. Without a unit it is in
+/// bytes. A TOML integer is an error: it has to be text.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct SizeText(pub(super) u64);
@@ -40,7 +41,8 @@ impl TryFrom<String> for SizeText {
     }
 }
 
-/// A host name or IP address to which the HTTP server answers, without a port.
+/// A host name or IP address to which the HTTP server answers, without a port: see `http_host` in `args`. Upper or
+/// lower case, as it was written; `run::http` compares it without case.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct HttpName(pub(crate) String);

@@ -1,6 +1,6 @@
-//! `ixt check`: reports the mistakes and warnings that a build script would report, and one mistake that only a host
-//! would: that there is nothing to start. It generates the code, but does not write it, and starts neither cargo nor a
-//! module.
+//! `ixt check`: reports the mistakes and warnings that a build script without options would report, and one mistake
+//! that only a host would: that `[artifacts.process]` has nothing to start. It generates the code, but does not write
+//! it, and starts neither cargo nor a module.
 
 use std::path::Path;
 
@@ -13,8 +13,9 @@ use crate::args::CheckArgs;
 use crate::failure::{Failure, Result};
 use crate::output::say;
 
-/// Checks that `[artifacts.process]`, if the manifest has that table, has something to start: a `path`, or a
-/// `Cargo.toml` beside the manifest. It does not check that the `path` exists.
+/// Checks that `[artifacts.process]`, if the manifest has that table, has something to start: a `path`, or a file
+/// `Cargo.toml` beside the manifest. It does not check that the `path` exists. The error is a report of this mistake
+/// alone, or of those of a manifest that can't be parsed.
 fn has_program(file: &Path, source: &Source) -> std::result::Result<(), Report> {
     let process = Manifest::parse(source)?.process;
     let (Some(span), None) = (process.span, process.path) else { return Ok(()) };
@@ -28,9 +29,13 @@ fn has_program(file: &Path, source: &Source) -> std::result::Result<(), Report> 
     Err(Report::new(source, vec![missing]))
 }
 
-/// Checks all manifests, even after mistakes in one. Reports go to stderr, or with `as_json` to stdout as one object a
-/// line. Mistakes are a failure with status 1; warnings alone are not. A directory that can't be searched or has no
-/// manifest is a usage error, and nothing else is reported then.
+/// Checks all manifests, even after mistakes in one. Mistakes are a failure with status 1, also a manifest that can't
+/// be read; warnings alone are not. The warnings of a manifest with mistakes may be missing. One that two paths stand
+/// for is checked twice.
+///
+/// The reports go to stderr, with a last line that counts them, or with `as_json` to stdout, as one object a line.
+/// Nothing is printed if there is nothing to report. A directory that can't be searched or has no manifest is a usage
+/// error, and nothing else is reported then.
 pub(crate) fn check(args: &CheckArgs, as_json: bool) -> Result<()> {
     let mut reports = Vec::new();
     for path in &args.paths {

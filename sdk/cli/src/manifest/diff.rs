@@ -11,9 +11,12 @@ use crate::args::DiffArgs;
 use crate::failure::{Failure, Result};
 use crate::output::print;
 
-/// Compares the manifests, without those that they import. Prints nothing if no change matters. Otherwise it prints the
-/// changes and how many there are of each severity, or as JSON only the changes. Breaking changes are a failure with
-/// status 1; a manifest that can't be read or has mistakes is one with status 2.
+/// Compares the manifests, without those that they import. Prints nothing to stdout if no change matters. Otherwise it
+/// prints the changes, breaking ones first, and how many there are of each severity, or as JSON only the changes, one
+/// object a line. Breaking changes are a failure with status 1, without a text.
+///
+/// A manifest that can't be read or has mistakes is a failure with status 2. Its text is the report, also with
+/// `as_json`; if both have mistakes, only those of the old one. Warnings are not shown.
 pub(crate) fn diff(args: &DiffArgs, as_json: bool) -> Result<()> {
     let (old, new) = (read(&args.old)?, read(&args.new)?);
     let parse = |source: &Source| Manifest::parse(source).map_err(|report| Failure::wrong(report.to_ansi_string()));
@@ -32,8 +35,8 @@ pub(crate) fn diff(args: &DiffArgs, as_json: bool) -> Result<()> {
     if breaking > 0 { Err(Failure::no("")) } else { Ok(()) }
 }
 
-/// Reads a manifest from a file, or all of stdin if the path is `-`. If both paths are `-`, the second manifest is
-/// empty.
+/// Reads a manifest from a file, or all of stdin if the path is `-`, which blocks until stdin is closed. If both paths
+/// are `-`, the second manifest is empty. Fails with status 2 if it can't be read or is not UTF-8.
 fn read(path: &Path) -> Result<Source> {
     if path != Path::new("-") {
         return Source::read(path).map_err(|report| Failure::wrong(report.to_ansi_string()));

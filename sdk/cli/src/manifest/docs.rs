@@ -1,6 +1,6 @@
 //! `ixt docs`: a module's reference page in Markdown, for its callers and for those who run it. Text from the manifest
-//! is escaped, so that it can't become Markdown or HTML. Defaults that hold secrets are not shown. The crate
-//! `ixt-build` writes the doc comments of generated code, with its own escapes.
+//! is escaped, so that it can't become HTML, or Markdown within a line; see [`plain`]. Defaults that hold secrets are
+//! not shown. The crate `ixt-build` writes the doc comments of generated code, with its own escapes.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -16,8 +16,9 @@ use ixt_manifest::{
 use crate::failure::{Failure, Result};
 use crate::output::print;
 
-/// Prints the page to stdout. Mistakes in the manifest are a failure with status 1. The manifests of `[requires.from]`
-/// are not read, and warnings are not shown.
+/// Prints the page to stdout. `file` is the manifest itself, not its directory. Mistakes in it are a failure with
+/// status 1, also that it can't be read; then no page is printed. The manifests of `[requires.from]` are not read, and
+/// warnings are not shown.
 pub(crate) fn docs(file: &Path) -> Result<()> {
     let manifest = Source::read(file).and_then(|source| Manifest::parse(&source));
     let manifest = manifest.map_err(|report| Failure::no(report.to_ansi_string()))?;
@@ -26,15 +27,15 @@ pub(crate) fn docs(file: &Path) -> Result<()> {
     print(&page.text)
 }
 
-/// The page so far. The default is empty.
+/// The page so far, in the order of the calls. The default is empty.
 #[derive(Default)]
 struct ReferencePage {
-    /// The Markdown so far.
+    /// The Markdown so far. Empty, or with a line end.
     text: String,
 }
 
 impl ReferencePage {
-    /// Adds a paragraph, heading or table, after an empty line if it is not the first.
+    /// Adds a paragraph, heading or table as it is, after an empty line if it is not the first. Adds the line end.
     fn paragraph(&mut self, text: &str) {
         if !self.text.is_empty() {
             self.text.push('\n');
@@ -43,7 +44,8 @@ impl ReferencePage {
         self.text.push('\n');
     }
 
-    /// Adds a table. The cells are Markdown already; only `|` is escaped.
+    /// Adds a table. The cells are Markdown already, of one line each; only `|` is escaped. Without rows it is the head
+    /// alone.
     fn table<const N: usize>(&mut self, heads: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
         let mut table = format!("| {} |\n|{}", heads.join(" | "), " --- |".repeat(N));
         for row in rows {
@@ -126,7 +128,7 @@ impl ReferencePage {
         }
     }
 
-    /// Adds the section of a service: its messages, its errors and its notes.
+    /// Adds the section of a service: its description, its messages, its errors and its notes.
     fn service(&mut self, service: &ProvidedService) {
         self.paragraph(&format!("### {}", code(service.topic.as_str())));
         self.about(service.description.as_ref(), service.deprecated.as_ref());
@@ -153,7 +155,7 @@ impl ReferencePage {
         }
     }
 
-    /// Adds the section of an event.
+    /// Adds the section of an event that the module publishes.
     fn event(&mut self, event: &ProvidedEvent) {
         self.paragraph(&format!("### {}", code(event.topic.as_str())));
         self.about(event.description.as_ref(), event.deprecated.as_ref());
@@ -231,7 +233,7 @@ impl ReferencePage {
 }
 
 /// Adds the row of a field. If its type is a table written in place, or a list or map of one, also adds the rows of the
-/// table's fields: `parent.field`, `list[].field`, `map.*.field`.
+/// table's fields, and so on (not those of a list within a list or map): `parent.field`, `list[].field`, `map.*.field`.
 fn add_rows(parent: &str, field: &Field, rows: &mut Vec<[String; 4]>) {
     let name = format!("{parent}{}", field.name);
     let default = match &field.default {
@@ -279,7 +281,8 @@ fn type_text(ty: &Type) -> String {
     if ty.optional { format!("{text}, optional") } else { text }
 }
 
-/// The bounds of a type, a sentence each. Empty if there are none.
+/// The bounds of a type itself, a sentence each, separated by spaces. Empty if there are none; those of list items or
+/// map values are not in it.
 fn bounds(bounds: &Bounds) -> String {
     let mut sentences = bounds.in_words(code);
     for sentence in &mut sentences {
@@ -289,7 +292,7 @@ fn bounds(bounds: &Bounds) -> String {
     sentences.join(" ")
 }
 
-/// A description and a deprecation as sentences. Empty if there is neither.
+/// A description and a deprecation as sentences in one line, escaped as by [`plain`]. Empty if there is neither.
 fn described(description: Option<&String>, deprecated: Option<&Deprecated>) -> String {
     let deprecated = deprecated.map(|deprecated| match &deprecated.instead {
         Some(instead) => format!("**Deprecated**: {}.", plain(instead)),
@@ -310,8 +313,9 @@ fn link(name: &str) -> String {
     format!("[{name}](#{})", name.to_lowercase())
 }
 
-/// A text from the manifest as one line, with everything escaped that has a meaning in Markdown or HTML. `|` stays:
-/// [`ReferencePage::table`] escapes it.
+/// A text from the manifest as one line, with the characters escaped that have a meaning within a line of Markdown or
+/// HTML. `|` stays: [`ReferencePage::table`] escapes it. What makes a list at the start of a line (`-`, `+`, `1.`)
+/// stays too, and so does a bare URL.
 fn plain(text: &str) -> String {
     let mut plain = String::new();
     for c in text.split_whitespace().collect::<Vec<_>>().join(" ").chars() {
@@ -323,7 +327,7 @@ fn plain(text: &str) -> String {
     harmless(&plain)
 }
 
-/// A text as a code span, between more backticks than it has in a row.
+/// A text as a code span, between more backticks than it has in a row. Control characters are escaped, `|` is not.
 fn code(text: &str) -> String {
     let text = harmless(text);
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);

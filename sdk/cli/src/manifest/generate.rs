@@ -12,13 +12,15 @@ use crate::args::GenerateArgs;
 use crate::failure::{Failure, Result};
 use crate::output::{print_bytes, say};
 
-/// Generates the code of one manifest, or of all manifests in a directory; of a directory only with `--out`. The
-/// options apply to each manifest, and are a mistake in one that has no such type. If any manifest has mistakes,
-/// nothing is written: all reports are the failure, with status 1. Warnings go to stderr at once.
+/// Generates the code of one manifest, or of all manifests in a directory; a directory without `--out` is a failure
+/// with status 2. The options apply to each manifest, and are a mistake in one that has no such type. If any manifest
+/// has mistakes, nothing is written: all their reports are the failure, with status 1. The warnings of the others go to
+/// stderr at once. Without `--out` the code goes to stdout.
 ///
 /// A file that is up to date is not written. With `--check` nothing is written, and the failure, with status 1, has a
-/// diff for each file that is missing or not up to date. A file that can't be written is a failure with status 2; the
-/// files before it are written.
+/// diff for each file that is missing, unreadable or not up to date; there is no failure and no text if all are. A file
+/// that can't be written is a failure with status 2; the files before it are written. Files whose manifests are gone
+/// stay, and are not reported.
 pub(crate) fn generate(args: &GenerateArgs) -> Result<()> {
     let options = Options {
         attributes: args
@@ -74,8 +76,8 @@ pub(crate) fn generate(args: &GenerateArgs) -> Result<()> {
     if stale.is_empty() { Ok(()) } else { Err(Failure::no(stale)) }
 }
 
-/// The file for the code of a manifest in a directory: `OUT/a/module.rs` for `a/manifest.toml`, and `OUT/b.rs` for
-/// `b.toml`.
+/// The file for the code of a manifest in a directory, `dir`, which was found by [`manifests`]: `OUT/a/module.rs` for
+/// `a/manifest.toml`, and `OUT/b.rs` for `b.toml`.
 fn output(dir: &Path, manifest: &Path, out: &Path) -> PathBuf {
     let relative = manifest.strip_prefix(dir).unwrap_or(manifest);
     match relative.file_name() {
@@ -84,7 +86,7 @@ fn output(dir: &Path, manifest: &Path, out: &Path) -> PathBuf {
     }
 }
 
-/// Writes a file; makes the directory that it is in if there is none.
+/// Writes a file, or replaces its content; makes the directory that it is in, and those above it, if there is none.
 fn write_file(path: &Path, code: &str) -> Result<()> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(dir)

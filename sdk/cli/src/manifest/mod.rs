@@ -1,8 +1,7 @@
-//! The commands about manifests, which start nothing and need no host: `ixt check`, `generate`, `diff`, `docs` and
-//! `schema`. Each has a file. `paths` finds the manifests that a path stands for; `json` prints diagnostics for
-//! `--json`, which `check` and `diff` take and the others ignore. What a command makes
-//! (code without `--out`, pages, the schema, the changes of `diff`) goes to stdout, and mistakes in manifests go to stderr as text. With
-//! `--json`, those that `check` finds go to stdout as JSON instead.
+//! The commands about manifests, which start nothing and need no host: `ixt check`, `generate`, `diff`, `docs` and `schema`. Each has a
+//! file. `paths` finds the manifests that a path of `check` or `generate` stands for; `json` prints diagnostics for `--json`, which `check`
+//! and `diff` take and the others ignore. What a command makes (code without `--out`, pages, the schema, the changes of `diff`) goes to
+//! stdout, and mistakes in manifests go to stderr as text. With `--json`, those that `check` finds go to stdout as JSON instead.
 
 pub(crate) mod check;
 pub(crate) mod diff;

@@ -1,4 +1,6 @@
-//! Finds the manifests that a path on the command line stands for, for `ixt check` and `ixt generate`.
+//! Finds the manifests that a path on the command line stands for, for `ixt check` and `ixt generate`. Nothing is read
+//! but directories. `module_dirs` finds the modules of `ixt run` and `ixt build`: in a directory itself, or in its
+//! direct children.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,13 +9,13 @@ use crate::children::children;
 use crate::failure::{Failure, Result};
 
 /// Names of directories that are not searched, because tools write into them. Hidden directories are not searched
-/// either.
+/// either. Both hold for directories below the path, not for the path itself.
 const SKIPPED: [&str; 2] = ["target", "node_modules"];
 
 /// The path itself if it is not a directory, even if nothing is there: reading it then fails. For a directory, every
-/// `manifest.toml` in it at any depth, or else the files ending in `.toml` directly in it, each list sorted. Symbolic
-/// links to directories are not followed. A usage error if a directory has neither, or if it or one within it can't be
-/// read.
+/// `manifest.toml` in it at any depth, or else the files ending in `.toml` directly in it. The list is sorted by path,
+/// and each path begins with `path`, without a leading `./`. Symbolic links to directories are not followed below
+/// `path`. Fails with status 2 if a directory has neither, or if it or one within it can't be read.
 pub(crate) fn manifests(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -31,7 +33,8 @@ pub(crate) fn manifests(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Adds every `manifest.toml` in `dir`, at any depth, to `found`.
+/// Adds every `manifest.toml` in `dir`, at any depth, to `found`, except for those in directories that are not
+/// searched. Stops at the first directory that can't be read.
 fn find(dir: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     for child in children(dir)? {
         let name = child.file_name().unwrap_or_default().to_string_lossy();

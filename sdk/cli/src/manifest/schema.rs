@@ -1,6 +1,6 @@
 //! `ixt schema`: a JSON Schema of manifests for editors, made from the tables of `ixt_manifest::language`. It allows
 //! some manifests that `ixt check` refuses: it knows the kinds of values, but few ranges, and no rule about several
-//! keys.
+//! keys. It reads no file, and is the same for each module.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::failure::Result;
 use crate::output::print;
 
-/// Prints the schema to stdout, in draft 7.
+/// Prints the schema to stdout, in draft 7, as JSON in several lines.
 pub(crate) fn schema() -> Result<()> {
     let mut schema = Schema::default();
     let mut root = schema.table(language::root());
@@ -27,12 +27,13 @@ pub(crate) fn schema() -> Result<()> {
 #[derive(Default)]
 struct Schema {
     /// The schemas of the tables that are referred to, by their names in `#/definitions`. `null`: the table is being
-    /// made.
+    /// made. At the end none is.
     definitions: BTreeMap<String, Value>,
 }
 
 impl Schema {
-    /// The schema of a table: an object with these keys and no others. Adds the tables that it refers to.
+    /// The schema of a table: an object with these keys and no others. The tables that it refers to are added as
+    /// definitions.
     fn table(&mut self, table: &'static TableSpec) -> Value {
         let properties: Map<String, Value> =
             table.keys.iter().map(|key| (key.name.to_owned(), self.key(key))).collect();
@@ -58,7 +59,8 @@ impl Schema {
         Value::Object(schema)
     }
 
-    /// The schema of the values of a kind.
+    /// The schema of the values of a kind, without a description. A text that has to have a form, such as a duration,
+    /// is any string.
     fn kind(&mut self, kind: &ValueSpec) -> Value {
         match kind {
             ValueSpec::Boolean => json!({ "type": "boolean" }),

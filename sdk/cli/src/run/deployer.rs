@@ -1,5 +1,6 @@
 //! Makes deployments of the modules of `ixt run`: at the start, and again at each restart by `ixt restart` or SIGHUP, which reads the
-//! manifest, the host's file and the configuration again. A process that is restarted because it has ended keeps its deployment.
+//! manifest, the host's file and the configuration again. A process that is restarted because it has ended keeps its deployment. The
+//! processes are replaced by `ixt_host`.
 
 use std::path::PathBuf;
 
@@ -12,24 +13,25 @@ use crate::args::{BuildOptions, RunArgs, Setting};
 use crate::building;
 use crate::configuration::{ConfigSources, HostFile, ModuleTable};
 
-/// The options of `ixt run` that concern its modules. It is the host's [`Loader`].
+/// The options of `ixt run` that concern its modules. It is the host's [`Loader`], and does not change: a reload reads files, but the
+/// command line stays as it was at the start.
 pub(super) struct Deployer {
-    /// The path of the host's file, `--config`. `None`: there is none.
+    /// The path of the host's file, `--config`, which is read again at each reload. `None`: there is none.
     file: Option<PathBuf>,
-    /// `--set`: modules and settings. Files, variables and credentials are read at each restart.
+    /// `--set`: modules and settings. Files and credentials are read again at each reload.
     set: Vec<(String, Setting)>,
-    /// `--instances`: modules and the numbers of their processes.
+    /// `--instances`: modules and the numbers of their processes. The first one for a module counts.
     instances: Vec<(String, u32)>,
-    /// How cargo builds modules; the file adds to it.
+    /// How cargo builds modules. [`building::builds`] says what the file adds to it.
     build: BuildOptions,
-    /// The directories of all modules, which are built together.
+    /// The directories of all modules, with which a module is built: their features count for it.
     dirs: Vec<PathBuf>,
-    /// The host's settings in the file when the host was started, to notice a change.
+    /// The host's settings in the file when the host was started, as [`settings`] shows them, to notice a change.
     settings: String,
 }
 
 impl Deployer {
-    /// `file` is the host's file as it is at the start, `modules` are all modules of the host.
+    /// `file` is the host's file as it is at the start, `modules` are all modules of the host. Reads nothing.
     pub(super) fn new(args: &RunArgs, file: &HostFile, modules: &[Module]) -> Self {
         Self {
             settings: settings(file),
@@ -42,7 +44,7 @@ impl Deployer {
     }
 
     /// A deployment of a module: what the host is to run. `[modules.NAME]` of the file adds environment variables and timeouts. The number
-    /// of processes is that of `--instances`, or else that of the file, or else 1. The error is about `config`.
+    /// of processes is that of `--instances`, or else that of the file, or else 1. The error is that a required key of `config` is missing.
     pub(super) fn deployment(
         &self,
         module: &Module,
@@ -69,9 +71,10 @@ impl Deployer {
         Ok(deployment)
     }
 
-    /// Reads a running module again, and builds it if `build` is set. Progress and reports go to `notify`. The error is one line; then
-    /// nothing has changed. If cargo can't be run for the build, `notify` gets that. Then, and without `build`, the program is that of the
-    /// last build, or, if cargo can't say where that is, the one that runs.
+    /// Reads a running module again, and builds it if `build` is set, without a timeout. Starts and ends no process of the module. Progress
+    /// and reports go to `notify`, also that settings of the host itself have changed, which have no effect now. The error is one sentence;
+    /// then the module goes on as it was. If cargo can't be run for the build, `notify` gets that. Then, and without `build`, the program
+    /// is that of the last build, or, if cargo can't say where that is, the one that runs.
     async fn read(&self, request: LoadRequest<'_>) -> Result<Deployment, String> {
         let LoadRequest { running, build, notify, guard, .. } = request;
         let wrong = |report: Report, what: &str| {
@@ -113,7 +116,8 @@ impl Deployer {
     }
 }
 
-/// The host's settings in the file as text, to find out whether they have changed. They hold no secrets.
+/// The host's settings in the file as text, to find out whether they have changed. `data_dir`, `log_dir`, the limits of the log files and
+/// `[http]` are not in it. They hold no secrets.
 fn settings(file: &HostFile) -> String {
     format!("{:?}", file.settings())
 }

@@ -1,4 +1,5 @@
-//! `ixt run`: builds modules, runs a host for them until a signal or `ixt stop` comes, and shuts them down.
+//! `ixt run`: builds modules, runs a host for them until a signal or `ixt stop` comes, or with `--exit-on-failure` a process has failed,
+//! and shuts them down.
 //!
 //! - `activation` takes over sockets from a service manager, `service_manager` reports to it;
 //! - `deployer` makes deployments of modules, at the start and at each restart; `reload` replaces modules at SIGHUP;
@@ -41,12 +42,14 @@ use http::Server;
 use log_output::LogOutput;
 use service_manager::ServiceManager;
 
-/// How long a command that a signal has interrupted waits until its modules are killed and its threads have ended. Then it exits all the
+/// How long an `ixt run` that a signal has interrupted waits until its modules are killed and its threads have ended. Then it exits all the
 /// same.
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// `ixt run`. Blocks until the host has ended: by a signal, `ixt stop`, or with `--exit-on-failure` when a process has failed. Mistakes in
-/// manifests and configurations are reported before anything is built or started.
+/// `ixt run`. Blocks until the host has ended: by a signal, `ixt stop`, or with `--exit-on-failure` when a process has failed. A closed
+/// stdout does not end it, nor without that option does a module that does not start. Mistakes in manifests and configurations are
+/// reported, with status 2, before anything is built or started. `socket` is the path of `--host`; `None`: that of the service manager's
+/// socket, or the default one.
 pub(crate) fn run(args: &RunArgs, socket: Option<&Path>, json: bool) -> Result<()> {
     // It changes the environment, so it has to come before there is another thread.
     let activation = Activation::take().map_err(Failure::usage)?;
@@ -64,9 +67,13 @@ pub(crate) fn run(args: &RunArgs, socket: Option<&Path>, json: bool) -> Result<(
     result
 }
 
-/// Builds and adds the modules, runs the host, and shuts it down. `configs` are those of `modules`, in the same order. Fails with status 1
-/// if a process has failed or did not end as it should, and with the signal's status if a signal came before the host was started, or a
-/// second one.
+/// Builds and adds the modules, runs the host, and shuts it down. `configs` are those of `modules`, in the same order. Call it once, within
+/// a runtime.
+///
+/// Fails with status 1 if a process has failed or did not end as it should; with 2 if the control socket, the HTTP address, the data
+/// directory or another setting can't be used, for example because a host is running there already; with 3 if a module can't be built, or
+/// the system has no threads; and with the signal's status if a signal ended the build, or a second one came. After one signal that came
+/// later the status is that of the modules.
 async fn serve(
     args: &RunArgs,
     file: &HostFile,
@@ -144,8 +151,8 @@ async fn serve(
     }
 }
 
-/// Builds the modules (with `--no-build`, finds their programs), and adds them to the host, with the loader that reads them again at a
-/// restart.
+/// Builds the modules (with `--no-build`, finds their programs), and adds them to the host in their order, with the loader that reads them
+/// again at a reload. Starts nothing. The failures are those of [`building::failure`], and status 2 if the host refuses a module.
 async fn add_modules(
     builder: &mut HostBuilder,
     args: &RunArgs,
@@ -166,16 +173,17 @@ async fn add_modules(
     Ok(())
 }
 
-/// Writes text to stderr from another thread, and does not wait for it: a stopped terminal would block the host. Two texts may come in any
-/// order.
+/// Writes text, which has a line end, to stderr from another thread, and does not wait for it: a stopped terminal would block the host. Two
+/// texts may come in any order, and one that is not written at the end of the process is lost.
 fn say_beside(text: String) {
     // If the system starts no more threads, the text is lost; the modules have other troubles then.
     let _ = thread::Builder::new().spawn(move || say(&text));
 }
 
 /// Binds the HTTP server if the command line, the host's file or the service manager asks for one; `None` otherwise. `listener` is the
-/// socket of the service manager. The command line overrides the file. It is an error if there is an address beside `listener`, or if there
-/// are names without an address.
+/// socket of the service manager. The command line overrides the file: its address that of the file, and its names all those of the file.
+/// It is an error if there is an address beside `listener`, if there are names without an address, or if the address can't be bound. Serves
+/// nothing yet.
 fn http(args: &RunArgs, file: &HostFile, listener: Option<TcpListener>) -> anyhow::Result<Option<Server>> {
     let in_file = file.http.names.iter().map(|HttpName(name)| name.clone()).collect();
     let names = if args.http_host.is_empty() { in_file } else { args.http_host.clone() };
@@ -192,8 +200,8 @@ fn http(args: &RunArgs, file: &HostFile, listener: Option<TcpListener>) -> anyho
     }
 }
 
-/// The host's settings: those of the file, with what the command line sets. Without `--ephemeral` they have a data directory; fails with
-/// status 2 if there is no place for it.
+/// The host's settings: those of the file, with what the command line sets. Without `--ephemeral` they have a data directory, which is not
+/// made here; fails with status 2 if there is no place for it.
 fn settings(args: &RunArgs, file: &HostFile) -> Result<Settings> {
     let mut settings = file.settings();
     settings.log_calls |= args.log_calls;

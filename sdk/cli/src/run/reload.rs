@@ -1,5 +1,5 @@
-//! SIGHUP to an `ixt run` without a terminal: reads all modules again, and replaces those that have changed, one after the other. The log
-//! says what was replaced.
+//! SIGHUP to an `ixt run` without a terminal: reads the modules again, and replaces those that have changed, one after the other;
+//! `Host::reload_changed` says what counts as a change. The log says how many were replaced.
 
 use std::convert::Infallible;
 
@@ -8,8 +8,9 @@ use ixt_host::{Host, LogLevel, Notice};
 use super::service_manager::ServiceManager;
 use crate::interrupts::ReloadSignals;
 
-/// Reloads the modules at each SIGHUP, for as long as this is polled. With `build` the modules are built first. Reports to the service
-/// manager when a reload begins, and when the host is ready again. SIGHUPs that come during a reload lead to one more.
+/// Reloads the modules at each SIGHUP, for as long as this is polled; never returns. With `build` each module is built before it is
+/// compared. Reports to the service manager when a reload begins, and when it is over, even if modules have failed. SIGHUPs that come
+/// during a reload lead to one more.
 pub(super) async fn at_each_signal(
     reloads: &mut ReloadSignals,
     host: &Host,
@@ -24,7 +25,8 @@ pub(super) async fn at_each_signal(
     }
 }
 
-/// Reloads the modules once. A module that can't be reloaded goes on as it was, which the log says.
+/// Reloads the modules once, in their order. A module that can't be reloaded goes on as it was, which the log says, and does not keep the
+/// next ones from it. A module that was stopped by hand counts as unchanged.
 async fn reload(host: &Host, build: bool) {
     let logs = host.logs();
     logs.host(LogLevel::Info, "host", "SIGHUP: replaces the modules that have changed");

@@ -1,5 +1,6 @@
 //! Reports to a service manager, systemd or another one with its protocol (`sd_notify`): that the host is ready, reloads or stops, a line
-//! about its modules, and for the watchdog that it is alive. Without `NOTIFY_SOCKET` in the environment nothing is reported.
+//! about its modules, and for the watchdog that it is alive. Without `NOTIFY_SOCKET` in the environment nothing is reported. The sockets
+//! that a service manager hands over are in `activation`.
 
 use std::convert::Infallible;
 use std::env;
@@ -20,17 +21,18 @@ use ixt_host::{Host, InstanceState, LogLevel, ModuleStatus};
 use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-/// The interval at which the line about the modules is updated, if it has changed.
+/// The interval at which the line about the modules is made, and reported if it has changed. The watchdog's reports may make it sooner.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a report is sent again while the service manager's queue is full. After that it is lost, which the log says.
+/// How long a report is sent again while the service manager's queue is full. After that it is lost, which the log says, unless the report
+/// before it was lost too.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
-/// The pause between two attempts.
+/// The pause between two attempts to send a report.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
-/// How many of the processes that are not ready the line names at most.
+/// How many of the processes that are not ready the line names at most. An ellipsis stands for more.
 const NAMED_PROCESSES: usize = 3;
 
 /// The service manager of this process; `None` if there is none, and then nothing is reported. A method that reports waits up to
-/// [`SEND_TIMEOUT`], and never fails. Clones are handles of the same service manager.
+/// [`SEND_TIMEOUT`] while the queue is full, and never fails. Clones are handles of the same service manager.
 #[derive(Clone)]
 pub(super) struct ServiceManager(Option<Arc<NotifySocket>>);
 
@@ -46,7 +48,9 @@ struct NotifySocket {
 }
 
 impl ServiceManager {
-    /// The service manager that `NOTIFY_SOCKET` names. If it can't be reached, the log has a warning, and nothing is reported.
+    /// The service manager that `NOTIFY_SOCKET` names; none if that is unset or empty. If there can be no socket for it, or the address is
+    /// of another kind, the log has a warning, and nothing is reported. Sends nothing yet, so that a service manager that is not there
+    /// shows later.
     pub(super) fn of_environment(logs: &Logs) -> Self {
         let Some(path) = env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty()) else { return Self(None) };
         let open = || {
@@ -69,17 +73,18 @@ impl ServiceManager {
         }
     }
 
-    /// Reports that this number of modules is being built.
+    /// Reports, as the line of the status, that this number of modules is being built. Called before the build, also if none has to be
+    /// built.
     pub(super) async fn builds(&self, modules: usize) {
         self.send(&[NotifyState::Status(&format!("builds {modules} modules"))]).await;
     }
 
-    /// Reports that the host is ready, at the start and after a reload.
+    /// Reports that the host is ready, at the start and after a reload. Modules that did not start don't matter.
     pub(super) async fn ready(&self) {
         self.send(&[NotifyState::Ready]).await;
     }
 
-    /// Reports that a reload has begun. It ends with [`Self::ready`].
+    /// Reports that a reload has begun. It ends with [`Self::ready`]. Reports nothing if the system has no monotonic clock.
     pub(super) async fn reloading(&self) {
         let states = NotifyState::monotonic_usec_now().map(|now| [NotifyState::Reloading, now]);
         // systemd takes a reload without the time for a failure.
@@ -88,14 +93,15 @@ impl ServiceManager {
         }
     }
 
-    /// Reports that the host shuts down.
+    /// Reports that the host shuts down, whose modules may still work.
     pub(super) async fn stopping(&self) {
         self.send(&[NotifyState::Stopping, NotifyState::Status("the modules finish what they have begun")]).await;
     }
 
-    /// Reports the line about the modules each time it has changed, and if the service manager has a watchdog, that the host is alive. Goes
-    /// on until the future is dropped. Both need the host's locks and the runtime's clock: if one of them hangs, the watchdog gets no
-    /// report.
+    /// Reports the line about the modules each time it has changed, and if the service manager has a watchdog, that the host is alive,
+    /// twice in the watchdog's period. A line that was lost is not sent again before the next change. Goes on until the future is dropped,
+    /// also without a service manager, and then does nothing. Both need the host's locks and the runtime's clock: if one of them hangs, the
+    /// watchdog gets no report.
     pub(super) async fn report(self, host: Host) -> Infallible {
         if self.0.is_none() {
             return pending().await;
@@ -131,7 +137,8 @@ impl ServiceManager {
         }
     }
 
-    /// Sends one datagram with these states. If that fails, it is lost; the first failure in a row is a warning in the log.
+    /// Sends one datagram with these states, and tries again while the queue is full, up to [`SEND_TIMEOUT`]. If that fails, it is lost;
+    /// the first failure in a row is a warning in the log.
     async fn send(&self, states: &[NotifyState<'_>]) {
         let Some(notify) = &self.0 else { return };
         let message = states.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
@@ -158,7 +165,8 @@ fn warn(logs: &Logs, error: &io::Error) {
     logs.host(LogLevel::Warn, "host", message);
 }
 
-/// The address in `NOTIFY_SOCKET`: an absolute path, or `@` and an abstract name.
+/// The address in `NOTIFY_SOCKET`: an absolute path, or `@` and an abstract name. Any other text, such as `vsock:…`, is an error, and so is
+/// one that is too long.
 fn address(path: &OsStr) -> io::Result<SocketAddr> {
     match path.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
@@ -167,7 +175,7 @@ fn address(path: &OsStr) -> io::Result<SocketAddr> {
     }
 }
 
-/// How many processes are ready, and the states of some that are not, as one line.
+/// How many processes are ready, and the states of the first ones that are not, as one line without a line end.
 fn summary(modules: &[ModuleStatus]) -> String {
     let instances: Vec<_> = modules.iter().flat_map(|module| &module.instances).collect();
     let others: Vec<_> = instances.iter().filter(|instance| instance.state != InstanceState::Ready).collect();

@@ -1,7 +1,8 @@
 //! Exports spans to an OpenTelemetry collector, if `--otlp` or the standard `OTEL_…` variables ask for it: this file reads the options, and
 //! `ixt_host` makes the spans. A variable that is read here and whose value `ixt` can't follow is an error, so that spans never go to
-//! another place, or are other spans, than was meant. Exceptions are compression, of which there is none, which is a warning; and
-//! `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, of which what can't be read is ignored.
+//! another place, or are other spans, than was meant. There are three exceptions: compression, of which there is none, is a warning; a
+//! batch size above the queue's is lowered to that; and of `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, what can't be read is
+//! ignored. Variables are read at the start, once.
 
 use std::env;
 use std::fmt::Display;
@@ -20,8 +21,8 @@ use opentelemetry_sdk::trace::{Sampler, ShouldSample};
 use crate::output::say;
 
 /// Makes the host export spans, if the command line or a variable asks for it. `url` is the value of `--otlp`. Returns a sentence that says
-/// where they go, without a password; `None` if no spans are exported. Does not connect: whether the collector answers shows later, in the
-/// log. Call it within a runtime.
+/// where they go, without a password, a query or a line end; `None` if no spans are exported. Does not connect: whether the collector
+/// answers shows later, in the log. Call it within a runtime. Fails if a variable or the URL is wrong; the scheme has to be `http`.
 pub(super) fn export_spans(builder: &mut HostBuilder, url: Option<&str>) -> Result<Option<String>> {
     let Some(endpoint) = endpoint(url)? else { return Ok(None) };
     check_protocol()?;
@@ -52,8 +53,9 @@ pub(super) fn export_spans(builder: &mut HostBuilder, url: Option<&str>) -> Resu
     Ok(Some(destination))
 }
 
-/// The URL that spans are sent to: that of the command line, or else that of the variables. `None` if spans are not asked for; also with
-/// `OTEL_SDK_DISABLED=true`, and without `--otlp` with `OTEL_TRACES_EXPORTER=none`.
+/// The URL that spans are sent to: that of the command line as it is, or else that of the variables, to which `/v1/traces` is added if it
+/// is for all signals. `None` if spans are not asked for; also with `OTEL_SDK_DISABLED=true`, even with `--otlp`, and without `--otlp` with
+/// `OTEL_TRACES_EXPORTER=none`. The URL is not parsed here.
 fn endpoint(url: Option<&str>) -> Result<Option<String>> {
     if variable("OTEL_SDK_DISABLED", boolean)?.unwrap_or(false) {
         return Ok(None);
@@ -74,8 +76,8 @@ fn endpoint(url: Option<&str>) -> Result<Option<String>> {
     Ok(base.map(|base| format!("{}/v1/traces", base.trim_end_matches('/'))))
 }
 
-/// Refuses a protocol other than `http/protobuf`, the one that is built in. Warns if a compression is asked for, since nothing is
-/// compressed.
+/// Refuses a protocol other than `http/protobuf`, the one that is built in. Warns on stderr if a compression other than `none` is asked
+/// for, since nothing is compressed.
 fn check_protocol() -> Result<()> {
     let expected = |protocol: &str| match protocol {
         "http/protobuf" => Ok(()),
@@ -89,7 +91,8 @@ fn check_protocol() -> Result<()> {
     Ok(())
 }
 
-/// Refuses headers that can't be parsed, which the exporter would ignore. The error does not show values, which are often secret.
+/// Refuses headers of the variables that can't be parsed, which the exporter would ignore. The exporter reads them itself. The error does
+/// not show values, which are often secret.
 fn check_headers() -> Result<()> {
     let is_header =
         |header: &str| header.split_once('=').is_some_and(|(name, _)| HeaderName::from_str(name.trim()).is_ok());
@@ -103,6 +106,7 @@ fn check_headers() -> Result<()> {
 }
 
 /// Which traces are exported, by `OTEL_TRACES_SAMPLER`. The default is all, unless the caller has decided otherwise.
+/// `OTEL_TRACES_SAMPLER_ARG`, a ratio from 0 to 1, is read for `traceidratio` alone; without it the ratio is 1.
 fn sampler() -> Result<Box<dyn ShouldSample>> {
     let root = |sampler: &str| -> Result<Sampler> {
         Ok(match sampler {
@@ -128,7 +132,8 @@ fn sampler() -> Result<Box<dyn ShouldSample>> {
     }))
 }
 
-/// The attributes of every span's resource, which the host completes with the module.
+/// The attributes of every span's resource, which the host completes with the module: those of the SDK, of `OTEL_RESOURCE_ATTRIBUTES` and
+/// of `OTEL_SERVICE_NAME`, which wins. Without the variables there is no name of a service.
 fn resource() -> Resource {
     let detectors: [Box<dyn opentelemetry_sdk::resource::ResourceDetector>; 2] =
         [Box::new(TelemetryResourceDetector), Box::new(EnvResourceDetector::new())];
@@ -140,7 +145,7 @@ fn resource() -> Resource {
 }
 
 /// The value of `OTEL_EXPORTER_OTLP_TRACES_` and `what`, which is for spans, or else of `OTEL_EXPORTER_OTLP_` and `what`, which is for all
-/// signals of OpenTelemetry. `None` if both are unset or empty.
+/// signals of OpenTelemetry. `None` if both are unset or empty. The second is not read if the first has a value, even a wrong one.
 fn of_both<T, E: Display>(what: &str, read: impl Fn(&str) -> Result<T, E>) -> Result<Option<T>> {
     match variable(&format!("OTEL_EXPORTER_OTLP_TRACES_{what}"), &read)? {
         Some(value) => Ok(Some(value)),
@@ -149,7 +154,7 @@ fn of_both<T, E: Display>(what: &str, read: impl Fn(&str) -> Result<T, E>) -> Re
 }
 
 /// The value of a variable as `read` makes it of the text without spaces around it; `None` if it is unset or empty, which is the same for
-/// OpenTelemetry. The error of `read` says what is expected.
+/// OpenTelemetry. The error has the name, the text, and what `read` says.
 fn variable<T, E: Display>(name: &str, read: impl Fn(&str) -> Result<T, E>) -> Result<Option<T>> {
     let Some(text) = set(name)? else { return Ok(None) };
     read(text.trim()).map(Some).map_err(|error| anyhow!("{name} is `{text}`: {error}"))
@@ -165,7 +170,7 @@ fn set(name: &str) -> Result<Option<String>> {
     }
 }
 
-/// A duration in milliseconds, 1 or more.
+/// A duration in milliseconds, 1 or more. A unit is an error.
 fn milliseconds(text: &str) -> Result<Duration, &'static str> {
     positive(text).map(|millis| Duration::from_millis(millis as u64)).map_err(|_| "expected milliseconds, 1 or more")
 }
@@ -175,7 +180,7 @@ fn positive(text: &str) -> Result<usize, &'static str> {
     text.parse().ok().filter(|number| *number > 0).ok_or("expected a number, 1 or more")
 }
 
-/// `true` or `false`, in upper or lower case.
+/// `true` or `false`, in upper or lower case. Anything else is an error, also `1`.
 fn boolean(text: &str) -> Result<bool, &'static str> {
     match text.to_ascii_lowercase().as_str() {
         "true" => Ok(true),

@@ -2,7 +2,8 @@
 //! connections: the limits on what a client sends and on the time that it takes, and the end of the server.
 //!
 //! The number of connections is limited by [`ConnectionLimit`]: when one more connects, the oldest is closed. The headers of a request have
-//! [`CLIENT_TIMEOUT`] to arrive, and a client has as long to read the answer.
+//! [`CLIENT_TIMEOUT`] to arrive after the connection was made or the last answer was sent, so that an idle connection is closed too; and so
+//! is one that takes nothing of an answer for as long.
 
 mod names;
 mod routes;
@@ -33,24 +34,26 @@ use tokio_io_timeout::TimeoutStream;
 use names::Names;
 use routes::{HttpPage, ROUTES, paths};
 
-/// The most bytes that the headers of a request may have together. Beyond it the request is answered 431.
+/// The most bytes that the headers of a request may have together, with its first line: 16 KiB. Beyond it the request is answered 431, and
+/// the connection closed.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// The most headers that a request may have. Beyond it the request is answered 431.
+/// The most headers that a request may have. Beyond it the request is answered 431, and the connection closed.
 const MAX_HEADERS: usize = 64;
 /// How long the server waits at its end for requests that have begun. Then their connections are closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A server that is bound to its address. Clients can connect, and are served once it is started.
+/// A server that is bound to its address. Clients can connect, and are served once it is started; until then they wait. Dropped, it closes
+/// the socket.
 pub(crate) struct Server {
     listener: TcpListener,
     /// The address at which it listens, with the port that the system has picked if 0 was asked for.
     address: SocketAddr,
-    /// The host names of `--http-host` or the host's file.
+    /// The host names of `--http-host` or the host's file, as they were given. May be empty.
     names: Vec<String>,
 }
 
-/// A server that is running. When the host shuts down, call [`drain`](Self::drain), and when it has ended, [`end`](Self::end). Dropped, it
-/// closes all connections at once.
+/// A server that is running. When the host shuts down, call [`drain`](Self::drain), and when it has ended, [`end`](Self::end). `end` alone
+/// is enough. Dropped, it closes the socket and all connections soon, without waiting for answers.
 pub(crate) struct RunningServer {
     phase: watch::Sender<ServerPhase>,
     task: JoinHandle<()>,
@@ -61,21 +64,23 @@ pub(crate) struct RunningServer {
 enum ServerPhase {
     /// The host runs.
     Open,
-    /// The host shuts down: `/readyz` is answered 503, and each answer closes its connection.
+    /// The host shuts down: connections are accepted still, `/readyz` is answered 503, and each answer closes its connection.
     Draining,
-    /// No connection is accepted. Those without a request are closed, the others after their answer.
+    /// No connection is accepted. Those without a request are closed, the others after their answer, or when a second is over.
     Closing,
 }
 
 impl Server {
     /// Binds a server to this address; port 0 lets the system pick one. `names` are host names to which it answers, beside `localhost` and
-    /// its addresses. Call it within a runtime. Fails if the address can't be bound.
+    /// its addresses; without names, a server at an address that is not loopback answers to all. Call it within a runtime. Fails if the
+    /// address can't be bound, for example because it is in use.
     pub(crate) fn bind(address: SocketAddr, names: &[String]) -> anyhow::Result<Self> {
         let listener = std::net::TcpListener::bind(address).and_then(|listener| Self::new(listener, names));
         listener.with_context(|| format!("can't serve HTTP at {address}"))
     }
 
-    /// A server with a socket that is bound and listens already, such as one of a service manager. Call it within a runtime.
+    /// A server with a socket that is bound and listens already, such as one of a service manager. `names` are as for [`bind`](Self::bind).
+    /// Makes the socket non-blocking. Call it within a runtime; fails if the system refuses that.
     pub(crate) fn new(listener: std::net::TcpListener, names: &[String]) -> std::io::Result<Self> {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
@@ -83,12 +88,13 @@ impl Server {
         Ok(Self { listener, address, names: names.to_owned() })
     }
 
-    /// A sentence with the server's URL and its pages.
+    /// A sentence with the server's URL and its pages, sorted, without a line end.
     pub(crate) fn description(&self) -> String {
         format!("http://{} serves {}", self.address, paths())
     }
 
-    /// Serves until [`RunningServer::end`] is called or the result is dropped. Call it within a runtime.
+    /// Serves until [`RunningServer::end`] is called or the result is dropped; errors of connections don't end it. Returns at once. Call it
+    /// within a runtime.
     pub(crate) fn start(self, host: Host) -> RunningServer {
         let (phase, phases) = watch::channel(ServerPhase::Open);
         let site = Arc::new(Site { host, names: Names::new(self.address.ip(), &self.names), phase: phases });
@@ -97,12 +103,14 @@ impl Server {
 }
 
 impl RunningServer {
-    /// Call it when the host begins to shut down. From now on `/readyz` is answered 503, and each answer closes its connection.
+    /// Call it when the host begins to shut down. From now on `/readyz` is answered 503, and each answer closes its connection. Does not
+    /// wait; a second call has no effect.
     pub(crate) fn drain(&self) {
         self.phase.send_replace(ServerPhase::Draining);
     }
 
-    /// Accepts no more connections, answers the requests that have begun, and ends, after one second at the latest.
+    /// Accepts no more connections, answers the requests that have begun, and returns when all connections are closed, after one second at
+    /// the latest. What is open then is closed without an answer.
     pub(crate) async fn end(mut self) {
         self.phase.send_replace(ServerPhase::Closing);
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, &mut self.task).await;
@@ -115,14 +123,15 @@ impl Drop for RunningServer {
     }
 }
 
-/// What all connections share.
+/// What all connections of a server share.
 struct Site {
     host: Host,
     names: Names,
     phase: watch::Receiver<ServerPhase>,
 }
 
-/// Accepts connections until the phase is `Closing`, and then waits until all of them have ended.
+/// Accepts connections until the phase is `Closing`, and then waits until all of them have ended. If none can be accepted, tries again,
+/// without a report.
 async fn serve(listener: TcpListener, site: Arc<Site>) {
     let limit = Arc::new(ConnectionLimit::default());
     let mut connections = JoinSet::new();
@@ -153,8 +162,8 @@ async fn serve(listener: TcpListener, site: Arc<Site>) {
     while connections.join_next().await.is_some() {}
 }
 
-/// Serves one connection, until the client closes it or takes too long. When the phase becomes `Closing`, a request that has begun is still
-/// answered.
+/// Serves one connection, with any number of requests, until the client closes it or takes too long, or an answer closes it. When the phase
+/// becomes `Closing`, a request that has begun is still answered.
 async fn serve_one(stream: impl AsyncRead + AsyncWrite, site: &Site) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(CLIENT_TIMEOUT));
@@ -174,7 +183,7 @@ async fn serve_one(stream: impl AsyncRead + AsyncWrite, site: &Site) {
 }
 
 impl Site {
-    /// The answer to a request. It is made at once and never waits.
+    /// The answer to a request: its page, with the headers. It is made at once and never waits for a module.
     fn respond(&self, request: &Request<impl Body>) -> Response<Full<Bytes>> {
         let is_open = *self.phase.borrow() == ServerPhase::Open;
         let HttpPage { status, kind, text } = self.page(request, is_open);

@@ -1,5 +1,6 @@
 //! The host names to which the HTTP server answers. They protect a server on this machine from web pages (DNS rebinding): a page can make
-//! its own host name resolve to this machine, and then read answers as if they were from its own site. The browser sends that name.
+//! its own host name resolve to this machine, and then read answers as if they were from its own site. The browser sends that name. A
+//! server that is not at a loopback address checks names only if some are given.
 
 use std::net::IpAddr;
 
@@ -7,19 +8,19 @@ use std::net::IpAddr;
 pub(super) struct Names {
     /// The address at which the server listens. It may be unspecified, such as `0.0.0.0`.
     address: IpAddr,
-    /// The host names, in lower case. May be empty.
+    /// The host names, in lower case. May be empty, and have the same twice.
     given: Vec<String>,
 }
 
 impl Names {
-    /// `given` are names or addresses without a port, in upper or lower case.
+    /// `given` are names or addresses without a port or brackets, in upper or lower case. Nothing is looked up.
     pub(super) fn new(address: IpAddr, given: &[String]) -> Self {
         Self { address, given: given.iter().map(|name| name.to_ascii_lowercase()).collect() }
     }
 
     /// Whether a request with these values of the headers `Host` and `Origin` is answered. A server at a loopback address, or one with host
     /// names, answers only a request with exactly one `Host`, which is a name of the server, and whose `Origin`s, if a browser has added
-    /// some, are names of the server too. Any other server answers all.
+    /// some, are names of the server too, with any scheme. The origin `null` is not. Any other server answers all.
     pub(super) fn allow<'a>(
         &self,
         mut hosts: impl Iterator<Item = &'a [u8]>,
@@ -39,7 +40,8 @@ impl Names {
         is_host(host) && origins.all(is_origin)
     }
 
-    /// The text of the answer to a request that is not allowed.
+    /// The text of the answer to a request that is not allowed, one line with its line end. It names the server's address and all given
+    /// names.
     pub(super) fn refusal(&self) -> String {
         let address = self.address.to_string();
         let names: Vec<_> = [address.as_str()].into_iter().chain(self.given.iter().map(String::as_str)).collect();
@@ -51,7 +53,7 @@ impl Names {
     }
 
     /// Whether `HOST` or `HOST:PORT` is a name of this server: `localhost`, a loopback address, its own address, or a given name. Any port
-    /// will do. An IPv6 address has to be in brackets. A server at an unspecified address has every address.
+    /// will do, and upper or lower case. An IPv6 address has to be in brackets. A server at an unspecified address has every address.
     fn is_ours(&self, host: &str) -> bool {
         let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((address, port)) if is_port(port) => address,
@@ -70,7 +72,7 @@ impl Names {
     }
 }
 
-/// Whether a text is empty, or `:` and a number.
+/// Whether a text is empty, or `:` and a number up to 65535. A `:` alone is not.
 fn is_port(text: &str) -> bool {
     text.is_empty() || text.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
 }

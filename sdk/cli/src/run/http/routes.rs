@@ -1,4 +1,5 @@
-//! The pages that a host serves: metrics for Prometheus, and the health checks of Kubernetes and load balancers.
+//! The pages that a host serves: metrics for Prometheus, and the health checks of Kubernetes and load balancers. Requests that no page
+//! answers are in `mod`; what the metrics are is in `ixt_host::metrics`.
 
 use std::fmt::Write as _;
 
@@ -6,10 +7,10 @@ use hyper::StatusCode;
 use ixt_host::text::harmless;
 use ixt_host::{Host, InstanceState, ModuleStatus};
 
-/// The content of an answer: status, content type and text.
+/// The content of an answer: status, content type and text. For `HEAD` hyper leaves the text out.
 pub(super) struct HttpPage {
     pub(super) status: StatusCode,
-    /// The content type.
+    /// The value of the header `Content-Type`.
     pub(super) kind: &'static str,
     pub(super) text: String,
 }
@@ -21,24 +22,24 @@ impl HttpPage {
     }
 }
 
-/// Makes the page for a request with this query, the text after `?`, or an empty one. `is_open` is false once the host shuts down. Must not
-/// block.
+/// Makes the page for a `GET` or `HEAD` with this query: the text after `?`, not decoded; empty if there is none. `is_open` is false once
+/// the host shuts down. Must not block.
 pub(super) type Route = fn(host: &Host, query: &str, is_open: bool) -> HttpPage;
 
-/// The pages by their paths. A request needs exactly such a path.
+/// The pages by their paths, sorted. A request needs exactly such a path, without a `/` at its end.
 pub(super) const ROUTES: [(&str, Route); 3] = [("/healthz", healthz), ("/metrics", metrics), ("/readyz", readyz)];
 
-/// The paths, separated by commas.
+/// The paths, separated by a comma and a space, in the order of [`ROUTES`].
 pub(super) fn paths() -> String {
     ROUTES.map(|(path, _)| path).join(", ")
 }
 
-/// Always `ok`: a host that answers is alive.
+/// Always 200 and `ok`, also while the host shuts down: a host that answers is alive.
 fn healthz(_: &Host, _: &str, _: bool) -> HttpPage {
     HttpPage::text(StatusCode::OK, "ok\n".to_owned())
 }
 
-/// The counts of the host and its modules, for Prometheus.
+/// The counts of the host and its modules, for Prometheus. Always 200.
 fn metrics(host: &Host, _: &str, _: bool) -> HttpPage {
     HttpPage { status: StatusCode::OK, kind: ixt_host::metrics::CONTENT_TYPE, text: ixt_host::metrics::render(host) }
 }
@@ -50,7 +51,8 @@ fn readyz(host: &Host, query: &str, is_open: bool) -> HttpPage {
 }
 
 /// 200 if at least one process of each module takes calls and the host does not shut down, otherwise 503. The text is like that of
-/// Kubernetes' own `/readyz`: `ok`, or a line for each module if one is not ready, or if `is_verbose`.
+/// Kubernetes' own `/readyz`: `ok`, or a line for the host, for each module in its order, and for the result, if it is 503, or if
+/// `is_verbose`. A host without modules is ready.
 fn ready(modules: &[ModuleStatus], is_verbose: bool, is_open: bool) -> HttpPage {
     let mut lines = String::new();
     let mut check = |name: &str, failure: Option<String>| {
@@ -72,7 +74,7 @@ fn ready(modules: &[ModuleStatus], is_verbose: bool, is_open: bool) -> HttpPage 
 }
 
 /// The state of each process of a module that is not ready, and for one that waits for its restart or has failed, why the last one has
-/// ended.
+/// ended. One line without a line end; empty if the module has no process.
 fn why_not(module: &ModuleStatus) -> String {
     let instances = module.instances.iter().map(|instance| {
         // Why a process has ended says nothing of the one that is started now.
