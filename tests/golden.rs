@@ -178,3 +178,29 @@ fn the_manifests_of_the_quick_starts_are_here_as_printed() {
         assert_eq!(text.lines().collect::<Vec<_>>(), printed);
     }
 }
+
+#[test]
+fn imported_modules_have_different_names_in_rust() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |file: &str, name: &str, rest: &str| {
+        let head = format!("schema_version = \"3.0\"\n[module]\nname = \"{name}\"\nversion = \"1.0.0\"\n");
+        fs::write(dir.path().join(file), head + rest).unwrap();
+    };
+    let provides = |topic: &str| {
+        format!("[provides]\nservices = [\"{topic}\"]\n[services.\"{topic}\"]\nrequest = {{ a = \"string\" }}\n")
+    };
+    write("dotted.toml", "a.b", &provides("x.one"));
+    write("joined.toml", "a_b", &provides("x.two"));
+    write("sign.toml", "+", &provides("x.three"));
+    let requires = "[requires]\nservices = [\"x.one\", \"x.two\", \"x.three\"]\n[requires.from]\n\
+                    \"x.one\" = \"dotted.toml\"\n\"x.two\" = \"joined.toml\"\n\"x.three\" = \"sign.toml\"\n";
+    write("manifest.toml", "m", requires);
+    let source = Source::read(dir.path().join("manifest.toml")).unwrap();
+    let report = ixt_build::generate(&source, &Options::default()).unwrap_err().to_string();
+    for says in [
+        "`a.b` and `a_b` both become `a_b`, as a module of `client`",
+        "the module name `+` has no letter or digit to make a Rust name of",
+    ] {
+        assert!(report.contains(says), "{says}: {report}");
+    }
+}

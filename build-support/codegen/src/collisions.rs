@@ -4,11 +4,11 @@
 
 use std::collections::HashMap;
 
-use ixt_manifest::{Code, Diagnostic, EnumValue, Field, Manifest, MessageType, Name};
+use ixt_manifest::{Code, Diagnostic, EnumValue, Field, Import, Manifest, MessageType, Name};
 use proc_macro2::Ident;
 
 use crate::generated_types::{GeneratedType, GeneratedTypes};
-use crate::names::{UNKNOWN, camel, event_method, field, method};
+use crate::names::{UNKNOWN, camel, event_method, field, import_name, method};
 
 /// Types that are generated for every module.
 const TYPES: &[&str] = &["Config", "Handler", "Topic"];
@@ -58,6 +58,32 @@ pub(crate) fn check_imported(items: &GeneratedTypes<'_>) -> Vec<Diagnostic> {
     collisions
 }
 
+/// Checks the names of the Rust modules of the imported manifests. Each diagnostic is in the manifest of that index, at the name of
+/// its module. Empty if each has a name of its own.
+pub(crate) fn check_imports(imports: &[&Import]) -> Vec<(usize, Diagnostic)> {
+    let mut taken = HashMap::<String, &Import>::new();
+    let mut collisions = Vec::new();
+    for (index, import) in imports.iter().enumerate() {
+        let (module, name) = (&import.manifest.module.name, import_name(import));
+        if name.is_empty() {
+            let message = format!("the module name `{module}` has no letter or digit to make a Rust name of");
+            let diagnostic = Diagnostic::new(Code::InvalidName, message);
+            collisions.push((index, diagnostic.at(module.span(), "its types need a Rust module where it is imported")));
+        } else if let Some(other) = taken.get(&name) {
+            let other_name = &other.manifest.module.name;
+            let message = format!("`{other_name}` and `{module}` both become `{name}`, as a module of `client`");
+            let diagnostic = Diagnostic::new(Code::NameCollision, message)
+                .at(module.span(), format!("becomes `{name}` in Rust"))
+                .related_in(&other.source, other_name.span(), format!("becomes `{name}` too"))
+                .help("rename one of the two modules");
+            collisions.push((index, diagnostic));
+        } else {
+            taken.insert(name, import);
+        }
+    }
+    collisions
+}
+
 /// Checks the names of these types, and of their fields, variants and values. `generated` are the types that are
 /// generated beside them anyway.
 fn check_types(items: &GeneratedTypes<'_>, generated: &'static [&'static str], collisions: &mut Vec<Diagnostic>) {
@@ -77,7 +103,7 @@ fn check_types(items: &GeneratedTypes<'_>, generated: &'static [&'static str], c
                 }
             }
             GeneratedType::Errors { service } => {
-                let mut scope = Namespace::new("a variant of one enum", &[]);
+                let mut scope = Namespace::new("a variant of one enum", &["ALL"]);
                 for error in &service.errors {
                     scope.add(camel(error.code.as_str()), &error.code, collisions);
                 }

@@ -61,8 +61,7 @@ pub struct Generated {
 ///
 /// # Panics
 ///
-/// If the name of an imported module has no letter or digit. Otherwise by a mistake in this crate alone: if it puts
-/// together code that is not valid Rust. Parts of the code, such as records and unions, are parsed here only if
+/// By a mistake in this crate alone: if it puts together code that is not valid Rust. Parts of the code, such as records and unions, are parsed here only if
 /// [`Options::sdk`] is set; without it, rustc finds such a mistake in these.
 pub fn generate(source: &Source, options: &Options) -> Result<Generated, Report> {
     generate_from(source, Manifest::parse(source)?, options)
@@ -74,8 +73,13 @@ pub(crate) fn generate_from(source: &Source, manifest: Manifest, options: &Optio
     let imports = Imports::read(source, &manifest)?;
     let types = GeneratedTypes::of(&manifest);
     let mut report = Report::new(source, collisions::check(&manifest, &types));
-    for (import, types) in client::imported(&manifest, &imports) {
-        report.extend(Report::new(&import.source, collisions::check_imported(&types)));
+    let imported = client::imported(&manifest, &imports);
+    for (import, types) in &imported {
+        report.extend(Report::new(&import.source, collisions::check_imported(types)));
+    }
+    let imported: Vec<_> = imported.iter().map(|(import, _)| *import).collect();
+    for (index, collision) in collisions::check_imports(&imported) {
+        report.extend(Report::new(&imported[index].source, vec![collision]));
     }
     if !report.is_empty() {
         return Err(report);

@@ -52,13 +52,18 @@ pub(crate) fn event_method(topic: &Name) -> Ident {
     ident(format!("on_{}", topic.as_str().to_snake_case()))
 }
 
-/// The Rust module, within `client`, with the types of an imported manifest: the name of its module in `snake_case`.
+/// The Rust module, within `client`, with the types of an imported manifest: [`import_name`].
 ///
 /// # Panics
 ///
-/// If that name has no letter or digit.
+/// If that name is empty, which `collisions` reports before.
 pub(crate) fn import(import: &Import) -> Ident {
-    ident(import.manifest.module.name.as_str().to_snake_case())
+    ident(import_name(import))
+}
+
+/// The name of an imported module in `snake_case`. Empty if it has no letter or digit.
+pub(crate) fn import_name(import: &Import) -> String {
+    import.manifest.module.name.as_str().to_snake_case()
 }
 
 /// What a message is for: the request or the response of a service, or the payload of an event.
