@@ -1,4 +1,5 @@
-//! The traits that a generated type derives. `type_traits` decides which.
+//! What records, unions and newtypes derive. `type_traits` decides about `Eq`, `Hash` and `Copy`, the code of the type
+//! about the others. Enums, `Config` and `Topic` have a fixed `#[derive]` in their own code.
 
 /// What a type can derive beyond `Clone`, `Debug` and `PartialEq`. Those three it can always derive, except that a type
 /// with a secret has no `PartialEq`. `Default` is up to the code of each kind of type.
@@ -23,7 +24,8 @@ impl Derivable {
         Self { eq: self.eq && other.eq, copy: self.copy && other.copy }
     }
 
-    /// The attribute `#[derive(…)]` in one line, with `Default` if `default` is true. Not for types with secrets.
+    /// The attribute `#[derive(…)]` in one line: `Clone`, `Debug`, `PartialEq`, the traits of this value, and `Default` if
+    /// `default` is true. Not for types with secrets, which have no `PartialEq`.
     pub(crate) fn attribute(self, default: bool) -> String {
         let copy = if self.copy { "Copy, " } else { "" };
         let eq = if self.eq { ", Eq, Hash" } else { "" };

@@ -1,6 +1,6 @@
 //! Lists the types that are generated for a manifest, with their Rust names: those of `[types]`, those that are written
-//! in place, and an enum for the errors of each service that declares some. `Config`, `Topic` and `Handler` are not
-//! among them. The code itself is made in `types`.
+//! in place, and an enum for the errors of each service that declares some; of an imported manifest only those that are
+//! needed. Types that the author replaces are among them, `Config`, `Topic` and `Handler` are not. The code itself is made in `types`.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ pub(crate) enum GeneratedType<'m> {
     /// An enum whose variants are the cases of a tagged union, at least one. `open`: it gets a variant for all other
     /// cases.
     Union { docs: TypeDocs<'m>, cases: &'m [Case], open: bool, owner: FieldOwner<'m> },
-    /// A struct around another type, `ty`. `name` is its name in the manifest.
+    /// A struct around another type, `ty`. `name` is the newtype's own name in the manifest.
     Newtype { docs: TypeDocs<'m>, ty: &'m Type, name: &'m Name },
     /// An enum for the errors that a service declares, of which there is at least one.
     Errors { service: &'m ProvidedService },
@@ -49,7 +49,7 @@ pub(crate) struct TypeDocs<'m> {
     pub(crate) description: Option<&'m String>,
     /// `None` if the type is not deprecated. Only types of `[types]` can be.
     pub(crate) deprecated: Option<&'m Deprecated>,
-    /// A whole sentence of Markdown, which is used if there is no description, or an empty one.
+    /// One line of Markdown with a full stop, which is used if there is no description, or one of white space alone.
     pub(crate) fallback: String,
 }
 

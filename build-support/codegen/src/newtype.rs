@@ -11,7 +11,7 @@ use crate::rust_code::{RustCode, string, tokens};
 use crate::rust_types::{rules, rust_type};
 use crate::type_traits::TypeTraits;
 
-/// The struct, its `into_inner`, and the SDK's traits for it. `name` is its name in the manifest, which the errors of
+/// The struct, its `into_inner`, and the SDK's traits for it. `name` is the newtype's own name in the manifest, which the errors of
 /// `TryFrom` show. `traits` decides whether it is `Copy`, `Eq` and `Hash`. It is never `Default`: the default of the
 /// inner type may be outside of the bounds. The bounds of a list's items count as its own. The field is private to the
 /// Rust module that includes the code, whose own code can skip the check.

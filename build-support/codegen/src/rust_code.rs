@@ -13,7 +13,7 @@ pub(crate) type Lines = Vec<String>;
 /// The text before and after the name of a blank, as in `__ARMS__`.
 const BLANK: &str = "__";
 
-/// Rust items, formatted. [`Self::text`] puts an empty line between them. The default has none.
+/// Rust items, formatted. [`Self::text`] puts an empty line between them. The default has no items.
 #[derive(Default)]
 pub(crate) struct RustCode {
     /// The text of each item, with a line end at its end. Lines that were written together are one item here.

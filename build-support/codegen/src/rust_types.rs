@@ -8,8 +8,8 @@ use crate::rust_code::{Lines, string};
 use crate::type_traits::Owner;
 use crate::{default_values, doc_comments, names, scalar_types};
 
-/// The lines before a type, without `#[derive]`: its documentation, `#[deprecated]` if it is, and the lints that are
-/// allowed in it.
+/// The lines before a type, without `#[derive]`: its documentation (the fallback if it has no description),
+/// `#[deprecated]` if it is, and the lints that are allowed in it.
 pub(crate) fn attributes(docs: &TypeDocs<'_>) -> Lines {
     let mut lines = doc_comments::comment(doc_comments::described(docs.description, docs.fallback.clone()));
     lines.extend(doc_comments::deprecated(docs.deprecated));
@@ -17,8 +17,8 @@ pub(crate) fn attributes(docs: &TypeDocs<'_>) -> Lines {
     lines
 }
 
-/// The Rust type of a field of `owner`: an `Option` if its type is optional (such a field has no default), in that a
-/// `Box` if [`Owner::boxes`] says so, and the type for secrets if the field is secret.
+/// The Rust type of a field of `owner`, from the outside in: `Option` if its type is optional (such a field has no
+/// default), `Box` if [`Owner::boxes`] says so, and its type, or that for secrets if the field is secret.
 pub(crate) fn field_type(field: &Field, owner: Owner<'_>) -> String {
     let ty = match field.ty.kind {
         TypeKind::Scalar(scalar) if field.secret => scalar_types::secret_type(scalar).to_owned(),

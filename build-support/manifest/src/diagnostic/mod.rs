@@ -1,5 +1,6 @@
 //! Mistakes in a manifest, and changes between two manifests. The checks collect [`Diagnostic`]s, and return all of them in a
-//! [`Report`]. The command `ixt` and the code generator make diagnostics too: about the host's file and about options.
+//! [`Report`]. The command `ixt`, the code generator and the host make diagnostics too: about manifests, the host's file
+//! and options.
 //!
 //! - this file: one diagnostic
 //! - `codes`: the lists of all kinds of mistakes and of all rules for changes
@@ -36,7 +37,7 @@ pub struct Diagnostic {
 /// [`Diagnostic::related_places`] return places.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// `None` until the diagnostic becomes part of a report, which sets it; `Some` from the start by [`Diagnostic::related_in`].
+    /// Set by [`Diagnostic::related_in`]; otherwise `None` until [`Report::new`] sets it.
     source: Option<Source>,
     span: Span,
     label: String,
@@ -91,14 +92,15 @@ impl Diagnostic {
     }
 
     /// Adds a further place that belongs to the mistake, such as the other one of two equal names. It is in the manifest that the
-    /// report is about; the same holds for `span` as in [`at`](Self::at). Each call adds one.
+    /// report is about: if `span` is not in that text, displaying the report panics. Each call adds one.
     #[must_use]
     pub fn related(mut self, span: Span, label: impl Into<String>) -> Self {
         self.related.push(Place { source: None, span, label: label.into() });
         self
     }
 
-    /// Adds a further place that is in another manifest, `source`, with its path and text. Each call adds one.
+    /// Adds a further place that is in another manifest, `source`, with its path and text: if `span` is not in that text, displaying
+    /// the report panics. Each call adds one.
     #[must_use]
     pub fn related_in(mut self, source: &Source, span: Span, label: impl Into<String>) -> Self {
         self.related.push(Place { source: Some(source.clone()), span, label: label.into() });

@@ -25,8 +25,8 @@ pub struct Report {
 
 impl Report {
     /// A report of these diagnostics, which may be in any order; the list may be empty. Each place gets `source` as its manifest, unless
-    /// it has one already: by [`Diagnostic::related_in`], or from an earlier report. Of equal diagnostics that follow each other
-    /// in the order of the report, only one stays.
+    /// it has one already: by [`Diagnostic::related_in`], or from an earlier report. The diagnostics are sorted as
+    /// [`Report`] says; of equal ones that are then neighbours, only one stays.
     #[must_use]
     pub fn new(source: &Source, mut diagnostics: Vec<Diagnostic>) -> Self {
         for diagnostic in &mut diagnostics {
@@ -62,8 +62,12 @@ impl Report {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.severity() == severity).count()
     }
 
-    /// The text of `to_string` in rustc's colours, as ANSI escape sequences for a terminal. They are in it whether or not the output
+    /// The text of `to_string`, line ends included, in rustc's colours, as ANSI escape sequences for a terminal. They are in it whether or not the output
     /// is a terminal: that is for the caller to know. Empty if there are no diagnostics.
+    ///
+    /// # Panics
+    ///
+    /// If a place is not in the text of its source. So does `to_string`.
     #[must_use]
     pub fn to_ansi_string(&self) -> String {
         draw(&self.diagnostics, true)

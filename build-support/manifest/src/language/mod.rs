@@ -1,9 +1,9 @@
 //! The manifest language as data: every table whose keys are fixed, and every key in it. The reader refuses all other keys in such a
-//! table. The JSON Schema and the reference page are generated from here: descriptions are Markdown, examples are TOML, titles are
-//! plain text. How a value is read and checked is in `read`, not here.
+//! table. The JSON Schema and the tables of keys in `REFERENCE.md` are generated from here: descriptions are Markdown, examples
+//! are TOML, titles are plain text. How a value is read and checked is in `read`, not here.
 //!
-//! Tests keep the tables and the reader together. In debug builds `TableReader::get`, through which the reader reads a key, panics if
-//! the table does not have the key. `tests/keys.rs` of this crate sets each key to a value that no key accepts; if that gives no
+//! Tests keep the tables and the reader together. In debug builds `TableReader::get` panics if the table does not have the key. The
+//! reader reads each key through it; `read::defaults` then reads some of them again, from the TOML. `tests/keys.rs` of this crate sets each key to a value that no key accepts; if that gives no
 //! error, nothing reads the key, and the test fails.
 
 mod process;
@@ -17,8 +17,8 @@ pub(crate) use process::{ARTIFACTS, ENV, LIMITS, PROCESS};
 pub(crate) use sections::{ERROR, EVENT, MANIFEST, MESSAGE, MODULE, PROVIDES, REQUIRES, SERVICE};
 pub(crate) use types::{CASE, CONFIG_KEY, ELEMENT, ENUM_VALUE, FIELD, TYPE_LONG};
 
-/// The only value of `schema_version`, a string; any other one is an error, also the number `3.0`. The manifests of the Python and
-/// Node.js quick starts have it.
+/// The only value of `schema_version`, a string; any other one is an error, also the number `3.0`. It is the version in the
+/// manifests of the Python and Node.js quick starts.
 pub const SCHEMA_VERSION: &str = "3.0";
 
 /// A table whose keys the language fixes. Any other key in it is an error.
@@ -70,7 +70,7 @@ pub enum ValueSpec {
     Number,
     /// A size: a number of bytes as an integer, or a string such as `"256MiB"`, in which the unit may be missing.
     Size,
-    /// A duration, as a string such as `"250ms"` or `"1h 30m"`. Not a number.
+    /// A duration, as a string that `Value::duration` reads, such as `"250ms"` or `"1h 30m"`. Not a number.
     Duration,
     /// A boolean, or a string that says what to use instead and may be empty. `false` is the same as no key.
     Deprecated,

@@ -1,9 +1,11 @@
-//! The tables that declare types: config keys, fields, elements, and the definitions of `[types]`. Keys that several of them have
-//! are functions here. `fields`, `type_table`, `bounds`, `enum_values` and `definitions` in `read` read them.
+//! The tables that declare types: config keys, fields, elements, and the definitions of `[types]`. Keys that only these
+//! tables have, and more than one of them, are functions here, unless their texts differ. `fields`, `type_table`, `bounds`,
+//! `enum_values`, `definitions` and, for `default`, `defaults` in `read` read them. The JSON Schema and the tables of `REFERENCE.md` are
+//! made from them too, so their texts are for authors.
 
 use super::{KeySpec, TableSpec, ValueSpec, deprecated, description, key};
 
-/// A key of `[config]`, or a field of a table that is written in place in one. A key has to be this table, a field may also be a
+/// A key of `[config]`, or a field of a table that is written in place within a key's type. A key has to be this table, a field may also be a
 /// string. Unlike [`FIELD`] it has `secret`.
 pub(crate) static CONFIG_KEY: TableSpec = TableSpec {
     title: "[config] key",
@@ -38,7 +40,7 @@ pub(crate) static CONFIG_KEY: TableSpec = TableSpec {
     ],
 };
 
-/// A field of a record, a message, a case or a table in one of them, in its long form. The short form is a string, the type.
+/// A field of a record, a message, a case, or a table that is written in place in one of them or in a newtype, in its long form. The short form is a string, the type.
 pub(crate) static FIELD: TableSpec = TableSpec {
     title: "Field",
     description: "A field of an object. It is required unless it has a default or is optional.",

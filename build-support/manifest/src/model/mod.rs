@@ -38,11 +38,11 @@ use crate::diagnostic::Report;
 pub struct Manifest {
     /// `[module]`.
     pub module: ModuleInfo,
-    /// The topics of `[provides] services`, each with what `[services."topic"]` says about it. Sorted by topic. Empty if the module
-    /// provides no services.
+    /// The topics of `[provides] services`, each with what `[services."topic"]` says about it; one without such a table is in the
+    /// list too, with everything at its default. Sorted by topic. Empty if the module provides no services.
     pub services: Vec<ProvidedService>,
-    /// The topics of `[provides] events`, each with what `[events."topic"]` says about it. Sorted by topic. Empty if the module
-    /// publishes no events.
+    /// The topics of `[provides] events`, each with what `[events."topic"]` says about it; one without such a table is in the list
+    /// too, with everything at its default. Sorted by topic. Empty if the module publishes no events.
     pub events: Vec<ProvidedEvent>,
     /// `[requires]`; the default of [`Requires`] if the manifest has no such table.
     pub requires: Requires,

@@ -7,7 +7,7 @@ use super::{Deprecated, MessageType, Name};
 pub struct ProvidedService {
     /// The topic under which the service is called, such as `orders.place`: one or more words of ASCII letters, digits, `_` and
     /// `-`, joined by dots. The first begins with a letter, each other one with a letter or a digit. An event may have the same
-    /// topic; another module on the same bus can't provide a service with it. Its span is that in `[provides]`.
+    /// topic, but no service of another module on the same bus. Its span is that in `[provides]`.
     pub topic: Name,
     /// What the service does, for people: it is in the documentation of the generated code. `None` if the manifest does not say.
     pub description: Option<String>,

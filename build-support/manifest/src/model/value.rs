@@ -1,5 +1,6 @@
-//! A default or a bound, checked against its type; and how durations, sizes and points in time are read from text. `read::value`
-//! reads all kinds from TOML. The host has code of its own for configurations, which are JSON.
+//! A default, a bound, or the value of a key whose type the language fixes, such as `memory`; and how durations, sizes and points in
+//! time are read from text. `read::value` reads all kinds from TOML. The host reads JSON with code of its own, but these three kinds
+//! of text with the functions here.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -11,7 +12,8 @@ use toml_datetime::Datetime;
 
 use crate::duration::parse_duration;
 
-/// A default or a bound from the manifest. The host also makes one of a value of its configuration, to check it against
+/// A default, a bound, or the value of a key whose type the language fixes. The host also makes one of a value of a module's
+/// configuration, to check it against
 /// [`Bounds`](super::Bounds); in such a one the parts of a list or a map are placeholders, since bounds only count them. The variant
 /// is that of the type; for a newtype, that of the inner type.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +56,8 @@ pub enum Value {
 
 impl Value {
     /// Reads a duration: numbers with the units `ns`, `us`, `ms`, `s`, `m`, `h`, `d`, `w`, `months` (30.44 days) and `years`
-    /// (365.25 days), which are added up, such as `250ms` or `1h 30m`. Long names of the units, such as `minutes`, are read too.
+    /// (365.25 days), which are added up, such as `250ms` or `1h 30m`. Long names of the units, such as `minutes`, are read too. Case
+    /// counts: `1M` is a month, `1m` a minute.
     /// A number may have a decimal point (`1.5h`), except in `ns`; what it gives has to be whole nanoseconds, from `h` on whole seconds.
     /// Only `0` needs no unit. An empty text is an error.
     ///
@@ -81,8 +84,8 @@ impl Value {
         if size > i64::MAX as u64 { Err("too large".to_owned()) } else { Ok(Self::Size(size)) }
     }
 
-    /// Reads a point in time: a date, a time and an offset, as TOML writes them and as in RFC 3339. The value keeps the offset; its text
-    /// has `T` and `Z` in upper case.
+    /// Reads a point in time: a date, a time and an offset, in the form of TOML or of RFC 3339. The value keeps the offset; its text has
+    /// `T` and `Z` in upper case, and at most nine digits of a second's fraction.
     ///
     /// # Errors
     ///

@@ -1,7 +1,6 @@
-//! The commands about manifests, which start nothing and need no host: `ixt check`, `generate`, `diff`, `docs` and `schema`. Each has a
-//! file. `paths` finds the manifests that a path of `check` or `generate` stands for; `json` prints diagnostics for `--json`, which `check`
+//! The commands about manifests: `ixt check`, `generate`, `diff`, `docs` and `schema`. They start nothing and need no host. Each has a file. `paths` finds the manifests that a path of `check` or `generate` stands for; `json` prints diagnostics for `--json`, which `check`
 //! and `diff` take and the others ignore. What a command makes (code without `--out`, pages, the schema, the changes of `diff`) goes to
-//! stdout, and mistakes in manifests go to stderr as text. With `--json`, those that `check` finds go to stdout as JSON instead.
+//! stdout, and mistakes and warnings go to stderr as text, as does the diff of `generate --check`. With `--json`, those that `check` finds go to stdout as JSON instead.
 
 pub(crate) mod check;
 pub(crate) mod diff;

@@ -1,8 +1,8 @@
-//! The test harness: runs a module without a process and without a socket, but through the same code that serves a real host. A [`Host`] in
+//! The test harness: runs a module without a process and without a socket, but its requests go through the same code as those of a real host. A [`Host`] in
 //! memory starts the module's `Handler`, calls it with the types of the manifest, stands in for the services that the module requires,
 //! keeps its key-value store, and records what it logs and publishes. Time is tokio's: in [`run`] it is paused, so that a test of deadlines
 //! takes no time. All `async` handlers run in one task: one that blocks its thread blocks the module. Methods of `blocking` services run on
-//! threads of tokio's blocking pool. `IXT_MAX_CONCURRENCY` is not read.
+//! threads of tokio's blocking pool. `IXT_MAX_CONCURRENCY` is not read: the limits are those of the launcher.
 //!
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/documentation/greeter.rs"));
@@ -51,9 +51,9 @@ pub use serve::serve;
 use crate::error::Result;
 
 /// Runs a test to its end on a new tokio runtime with one thread and a paused clock: whenever all tasks wait, the clock jumps to the next
-/// timer. There is no timeout: a test that waits for what never comes hangs. While a thread of `ixt_sdk::blocking` works, it does not jump.
-/// When the test has ended, the tasks that are left are dropped, without `Handler::shutdown`, and threads of `ixt_sdk::blocking` that still
-/// work are waited for.
+/// timer. There is no timeout: a test that waits for what never comes hangs. While a method of a `blocking` service or the work of `ixt_sdk::blocking` runs, it does not jump.
+/// When the test has ended, the tasks that are left are dropped, without `Handler::shutdown`, and blocking work that still
+/// runs is waited for.
 ///
 /// # Panics
 ///
@@ -69,12 +69,13 @@ pub fn run(test: impl Future<Output = Result<()>>) {
     }
 }
 
-/// Advances the paused clock. Timers that have come fire, but their tasks may run only when the test waits next, such as for a reply. A
-/// test that only waits needs no call of this: the clock jumps by itself.
+/// Advances the paused clock. Timers whose time has come fire. Their tasks may not have run when this returns: they run when the test waits
+/// next, such as for a reply. A test that only waits needs no call of this: the clock jumps by itself.
 ///
 /// # Panics
 ///
-/// If the clock is not paused. In [`run`] it is.
+/// If the clock is not paused (in [`run`] it is), if this is polled outside of a tokio runtime, or if `time` is too long for the clock, such
+/// as `Duration::MAX`.
 pub async fn advance(time: Duration) {
     tokio::time::advance(time).await;
 }
