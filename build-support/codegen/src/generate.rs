@@ -61,8 +61,8 @@ pub struct Generated {
 ///
 /// # Panics
 ///
-/// By a mistake in this crate alone: if it puts together code that is not valid Rust. Parts of the code, such as records and unions, are parsed here only if
-/// [`Options::sdk`] is set; without it, rustc finds such a mistake in these.
+/// By a mistake in this crate alone: if it puts together code that is not valid Rust. Parts of the code, such as records and
+/// unions, are parsed here only if [`Options::sdk`] is set; without it, rustc finds such a mistake in these.
 pub fn generate(source: &Source, options: &Options) -> Result<Generated, Report> {
     generate_from(source, Manifest::parse(source)?, options)
 }

@@ -6,9 +6,9 @@
 //!   beginning;
 //! - a type that is written in place is named after its place: `ConfigLogFormat`, `OrdersPlaceRequest`.
 //!
-//! Two names may become the same. `collisions` reports that as an error, so no name gets a suffix. For the names of
-//! imported modules, `ixt_manifest::Imports` reports two that differ only in case, `-` and `_`; others that become the
-//! same, such as `a.b` and `a_b`, only rustc finds.
+//! Two names may become the same. `collisions` reports that as an error, so no name gets a suffix. It does so for imported
+//! modules too, such as `a.b` and `a_b`, except for two whose names differ only in case, `-` and `_`:
+//! `ixt_manifest::Imports` has refused those before.
 
 use heck::{ToShoutySnakeCase as _, ToSnakeCase, ToUpperCamelCase};
 use ixt_manifest::{Import, MessageType, Name};
@@ -102,7 +102,8 @@ pub(crate) fn errors(topic: &Name) -> Ident {
     ident(format!("{}Error", topic.as_str().to_upper_camel_case()))
 }
 
-/// The type that is written in place in the field or case `name` of the type `owner`: `<Owner><Name>`.
+/// The type that is written in place in the field `name` of the type `owner`, a Rust name: `<Owner><Name>`. For a case
+/// `name`, which is a variant and no type, the owner of the types in its fields.
 pub(crate) fn inline(owner: &str, name: &Name) -> String {
     format!("{owner}{}", name.as_str().to_upper_camel_case())
 }

@@ -44,9 +44,10 @@ struct Inner {
 }
 
 impl Error {
-    /// An error that is not retryable, with one of the codes in [`code`](crate::code), or with a code of the service: by convention in
-    /// upper case, such as `OUT_OF_STOCK`. An empty code is sent as `INTERNAL`. If the code has more than 256 bytes, the host can't read
-    /// the reply, and the caller gets `INTERNAL`. The host cuts a message after 64 KiB.
+    /// An error that is not retryable, with one of the codes in [`code`](crate::code), or with a code of the service: by convention
+    /// in upper case, such as `OUT_OF_STOCK`. An empty code is sent as `INTERNAL`. If the code has more than 256 bytes, the host
+    /// can't read the reply, and the caller gets `INTERNAL`; the test host panics in its task, and its requests end with
+    /// `UNAVAILABLE`. The host cuts a message after 64 KiB.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             code: code.into(),
@@ -93,8 +94,8 @@ impl Error {
         self
     }
 
-    /// The code: one of those in [`code`](crate::code), or a code of the service. As it was given to [`new`](Self::new), even if it is
-    /// empty.
+    /// The code: one of those in [`code`](crate::code), or a code of the service. An error made by [`new`](Self::new) has the code as it
+    /// was given, even if it is empty.
     #[must_use]
     pub fn code(&self) -> &str {
         &self.0.code
@@ -138,7 +139,8 @@ impl Error {
         causes
     }
 
-    /// The error in a `service_response`, or in a module's reply to the test host. Details that are not an object are left out.
+    /// The error in a `service_response`, or in a module's reply to the test host. Its details are an object; they are left out as a
+    /// whole if `serde_json` can't hold one of their values, such as `1e999`.
     pub(crate) fn from_body(body: ErrorBody<'_>) -> Self {
         let details = body.details.and_then(|details| serde_json::from_str(details.get()).ok());
         Self(Box::new(Inner {

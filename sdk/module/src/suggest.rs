@@ -1,5 +1,6 @@
-//! Finds the name that was probably meant; the words of "did you mean" are `Diagnostic::suggest`'s and the SDK's. This file is in `ixt-manifest` and, the same, in `ixt-sdk`, which must not depend on a
-//! crate of build scripts at run time; a test in `tests/workspace.rs` compares the two.
+//! Finds the name that was probably meant; the words of "did you mean" are `Diagnostic::suggest`'s and the SDK's. This file is in
+//! `ixt-manifest` and, the same, in `ixt-sdk`, which must not depend on a crate of build scripts at run time; a test in
+//! `tests/workspace.rs` compares the two.
 
 /// The maximum length of a name that is compared, in bytes: the comparison takes time in proportion to the square of the length.
 const MAX_BYTES: usize = 64;

@@ -1,16 +1,16 @@
-//! Finds the `type` and the `id` of a frame whose JSON is broken, so that the receiver can answer it. The usual case is a `NaN`, which
-//! Python and others write, although it is not JSON. Also measures how deeply JSON is nested.
+//! Finds the `type` and the `id` of a frame that can't be read, even if its JSON is broken, so that the receiver can answer it. The
+//! usual case is a `NaN`, which Python and others write, although it is not JSON. Also measures how deeply JSON is nested.
 
 /// How many levels deep lists and objects may be nested in a frame, the frame's own object included. A deeper frame of a known type
-/// can't be read ([`Unreadable::Invalid`](crate::Unreadable)). A value within the frame may then have 127 levels, which is as deep
-/// as `serde_json` reads.
+/// can't be read ([`Unreadable::Invalid`](crate::Unreadable)). A value in the frame may then have 127 levels of its own,
+/// which is as deep as `serde_json` reads.
 pub(crate) const MAX_DEPTH: usize = 128;
 
 /// The `type` and the `id` of the outermost object, before or behind the broken part. The escapes of the type are left in it.
 ///
-/// `None` if there is no `type` that is a string in UTF-8, if there are several, or if a bracket closes that none has opened. The
-/// id is `None` if there is no `id` that is an unsigned integer of 64 bits, or if there are several. What follows a string without
-/// an end is not seen.
+/// `None` if there is no `type` that is a string in UTF-8, if there are several such, or if a bracket closes that none has opened.
+/// The id is `None` if there is no `id` that is an unsigned integer of 64 bits, or if there are several such. A `type` or an `id` of
+/// another JSON kind is passed over. What follows a string without an end is not seen.
 pub(crate) fn type_and_id(json: &[u8]) -> Option<(String, Option<u64>)> {
     let (mut kind, mut id) = (Occurrence::Absent, Occurrence::Absent);
     let mut depth = 0_usize;
@@ -60,7 +60,7 @@ pub(crate) fn is_deeper_than(json: &[u8], max: usize) -> bool {
     })
 }
 
-/// How many times a key was found in the outermost object, and its value if it was found once.
+/// How many times a key was found in the outermost object with a value of its kind, and the value if it was found once.
 enum Occurrence<T> {
     Absent,
     One(T),

@@ -62,8 +62,8 @@ impl Report {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.severity() == severity).count()
     }
 
-    /// The text of `to_string`, line ends included, in rustc's colours, as ANSI escape sequences for a terminal. They are in it whether or not the output
-    /// is a terminal: that is for the caller to know. Empty if there are no diagnostics.
+    /// The text of `to_string`, line ends included, in rustc's colours, as ANSI escape sequences for a terminal. They are in it
+    /// whether or not the output is a terminal: that is for the caller to know. Empty if there are no diagnostics.
     ///
     /// # Panics
     ///

@@ -3,8 +3,8 @@
 //! are TOML, titles are plain text. How a value is read and checked is in `read`, not here.
 //!
 //! Tests keep the tables and the reader together. In debug builds `TableReader::get` panics if the table does not have the key. The
-//! reader reads each key through it; `read::defaults` then reads some of them again, from the TOML. `tests/keys.rs` of this crate sets each key to a value that no key accepts; if that gives no
-//! error, nothing reads the key, and the test fails.
+//! reader reads each key through it; `read::defaults` then reads some of them again, from the TOML. `tests/keys.rs` of this crate
+//! sets each key to a value that no key accepts; if that gives no error, nothing reads the key, and the test fails.
 
 mod process;
 mod reserved;

@@ -112,7 +112,7 @@ pub(crate) static PROVIDES: TableSpec = TableSpec {
     ],
 };
 
-/// `[requires]`. An empty table is not the same as none: with it, the module may call no services.
+/// `[requires]`. Without it, the module may call any service; with an empty one, none.
 pub(crate) static REQUIRES: TableSpec = TableSpec {
     title: "[requires]",
     description: "What the module uses of other modules. With this table, the host answers calls to services that are not listed with `PERMISSION_DENIED`; without it, the module may call any service.",
@@ -148,11 +148,12 @@ pub(crate) static MESSAGE: TableSpec = TableSpec {
     ],
 };
 
-/// A request, a response or a payload: the name of a type, a table of fields, or the long form.
+/// A request, a response or a payload: the name of a type, a table of fields, or the long form. [`ValueSpec::Fields`] says which of the
+/// two a table is.
 const MESSAGE_KIND: ValueSpec =
     ValueSpec::Either(&ValueSpec::Text, &ValueSpec::Fields { field: &FIELD_KIND, long: &MESSAGE });
 
-/// A table of `[services]`, for one topic of `[provides]`. A topic may have none; then no key is set.
+/// A table of `[services]`, for one topic of `[provides]`. A topic may have no table; that is the same as an empty one.
 pub(crate) static SERVICE: TableSpec = TableSpec {
     title: "[services.\"topic\"]",
     description: "A service of `[provides]`.",
@@ -217,7 +218,7 @@ pub(crate) static ERROR: TableSpec = TableSpec {
     ],
 };
 
-/// A table of `[events]`, for one topic of `[provides]`. A topic may have none; then no key is set.
+/// A table of `[events]`, for one topic of `[provides]`. A topic may have no table; that is the same as an empty one.
 pub(crate) static EVENT: TableSpec = TableSpec {
     title: "[events.\"topic\"]",
     description: "An event of `[provides]`.",

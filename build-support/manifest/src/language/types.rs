@@ -1,12 +1,12 @@
-//! The tables that declare types: config keys, fields, elements, and the definitions of `[types]`. Keys that only these
-//! tables have, and more than one of them, are functions here, unless their texts differ. `fields`, `type_table`, `bounds`,
-//! `enum_values`, `definitions` and, for `default`, `defaults` in `read` read them. The JSON Schema and the tables of `REFERENCE.md` are
-//! made from them too, so their texts are for authors.
+//! The tables that declare types: config keys, fields, elements, and the definitions of `[types]`. Keys that several of these
+//! tables have in the same form are functions here; `description` and `deprecated`, which many other tables have too, are in
+//! `language`. `fields`, `type_table`, `bounds`, `enum_values`, `definitions`, `messages` and, for `default`, `defaults` in `read`
+//! read them. The JSON Schema and the tables of `REFERENCE.md` are made from them too, so their texts are for authors.
 
 use super::{KeySpec, TableSpec, ValueSpec, deprecated, description, key};
 
-/// A key of `[config]`, or a field of a table that is written in place within a key's type. A key has to be this table, a field may also be a
-/// string. Unlike [`FIELD`] it has `secret`.
+/// A key of `[config]`, or a field of a table that is written in place within a key's type. A key has to be this table, a field may
+/// also be a string. Unlike [`FIELD`] it has `secret`.
 pub(crate) static CONFIG_KEY: TableSpec = TableSpec {
     title: "[config] key",
     description: "A key of the configuration. It is required unless it has a default or is optional.",
@@ -40,7 +40,8 @@ pub(crate) static CONFIG_KEY: TableSpec = TableSpec {
     ],
 };
 
-/// A field of a record, a message, a case, or a table that is written in place in one of them or in a newtype, in its long form. The short form is a string, the type.
+/// A field of a record, a message, a case, or a table that is written in place in one of them or in a newtype, in its long form.
+/// The short form is a string, the type.
 pub(crate) static FIELD: TableSpec = TableSpec {
     title: "Field",
     description: "A field of an object. It is required unless it has a default or is optional.",
@@ -201,14 +202,16 @@ const ENUM_VALUES: ValueSpec = ValueSpec::Either(
     &ValueSpec::Entries(&ValueSpec::Either(&ValueSpec::Text, &ValueSpec::Table(&ENUM_VALUE))),
 );
 
-/// A value of an enum, in its long form: a table, which may be empty. The key of the table is the value itself.
+/// A value of an enum, in its long form: a table, which may be empty. The key under which it stands is the value itself. The short
+/// form is a string, its description; without descriptions, the values are an array of strings.
 pub(crate) static ENUM_VALUE: TableSpec = TableSpec {
     title: "Enum value",
     description: "A value of an enum in its long form. A string in place of the table is its description.",
     keys: &[description(), deprecated()],
 };
 
-/// An entry of `[types]`: a string (a newtype), a table of fields (a record), or the long form.
+/// An entry of `[types]`: a string (a newtype), a table of fields (a record), or the long form. [`ValueSpec::Fields`] says which tables
+/// are the long form.
 pub(crate) const TYPE_DEFINITION: ValueSpec =
     ValueSpec::Either(&ValueSpec::TypeText, &ValueSpec::Fields { field: &FIELD_KIND, long: &TYPE_LONG });
 
@@ -250,7 +253,7 @@ pub(crate) static TYPE_LONG: TableSpec = TableSpec {
     ],
 };
 
-/// A case of a union, in its long form: a table with `fields`.
+/// A case of a union, in its long form: a table with `fields`, which is required. The short forms are in [`TYPE_LONG`], under `union`.
 pub(crate) static CASE: TableSpec = TableSpec {
     title: "Case",
     description: "A case of a union in its long form. The name of a record of `[types]`, or a table of fields, can be written instead.",

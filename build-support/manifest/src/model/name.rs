@@ -18,8 +18,8 @@ impl Name {
         Self { text: text.into(), span }
     }
 
-    /// The text, without TOML's quotes and escapes. The field that has it says which characters it may have; a text that the
-    /// reader has not checked may have any, also control characters.
+    /// The text, without TOML's quotes and escapes. The docs of the field that holds this name say which characters it may have. Where
+    /// they say nothing, it may have any, also control characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text

@@ -12,10 +12,9 @@ use toml_datetime::Datetime;
 
 use crate::duration::parse_duration;
 
-/// A default, a bound, or the value of a key whose type the language fixes. The host also makes one of a value of a module's
-/// configuration, to check it against
-/// [`Bounds`](super::Bounds); in such a one the parts of a list or a map are placeholders, since bounds only count them. The variant
-/// is that of the type; for a newtype, that of the inner type.
+/// A default, a bound, or the value of a key whose type the language fixes, such as `memory`. The host also makes one of a value of
+/// a module's configuration, to check it against [`Bounds`](super::Bounds); in such a one the parts of a list or a map are
+/// placeholders, since bounds only count them. The variant is that of the type; for a newtype, that of the inner type.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// A `string`.
@@ -85,7 +84,7 @@ impl Value {
     }
 
     /// Reads a point in time: a date, a time and an offset, in the form of TOML or of RFC 3339. The value keeps the offset; its text has
-    /// `T` and `Z` in upper case, and at most nine digits of a second's fraction.
+    /// `T` and `Z` in upper case, and of a second's fraction the first nine digits: the rest is cut off.
     ///
     /// # Errors
     ///

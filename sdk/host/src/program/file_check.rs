@@ -1,6 +1,6 @@
-//! Checks a program against the hash and the size in its manifest, before each start. The file stays open from the
-//! check until the process runs; an ELF executable is started from this open file, so that another file at its path is
-//! not started after the check.
+//! Checks a program, or an interpreter's script, against the hash and the size in its manifest: when it is found, and
+//! before each start. The file of the second check stays open until the process runs; an ELF executable without an
+//! `interpreter` is started from this open file, so that another file at its path is not started after the check.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -73,8 +73,9 @@ impl FileCheck {
 
 impl VerifiedFile {
     /// A path by which a child process executes this open file, even if there is another file at its own path by then.
-    /// It is valid while this exists. `None` for a script: its interpreter would find the file closed, and a script
-    /// looks for other files beside its own path.
+    /// It is valid while this exists. `None` for any other file than ELF, such as a script or an empty file: it is then
+    /// started by its own path. A script's interpreter would find the file closed, and a script looks for other files
+    /// beside its own path.
     pub(crate) fn executable(&self) -> Option<PathBuf> {
         self.is_elf.then(|| format!("/proc/self/fd/{}", self.file.as_raw_fd()).into())
     }

@@ -2,7 +2,7 @@
 //! started by `supervisor/process.rs`.
 //!
 //! `declared` finds the program that the manifest names; the folder `build`, beside this one, builds one with cargo.
-//! `file_check` compares a declared one with the manifest's hash before each start; `pinned` keeps a built one;
+//! `file_check` compares the file of a declared one with the manifest's hash and size; `pinned` keeps a built one;
 //! `environment` makes the environment; `error` has the errors.
 
 mod declared;
@@ -39,7 +39,7 @@ pub struct Program {
     /// The file that cargo has built, kept open. `None` if cargo has not built the program, or its file could not be
     /// opened.
     pinned: Option<PinnedFile>,
-    /// Files of `[artifacts.process]` that lie outside of the module's directory.
+    /// See [`Self::outside`].
     outside: Vec<PathBuf>,
 }
 
@@ -91,8 +91,9 @@ impl Program {
         self
     }
 
-    /// The files of `[artifacts.process]`, program or interpreter, that are outside of the module's directory. The
-    /// supervisor logs a warning about each.
+    /// The files of `[artifacts.process]` that are outside of the module's directory: the program or script, with links
+    /// resolved, and an interpreter with a relative path, by the directory it is in. An interpreter with an absolute path
+    /// or from the `PATH` is not among them. Empty for any other program. The supervisor logs a warning about each.
     pub(crate) fn outside(&self) -> &[PathBuf] {
         &self.outside
     }
@@ -102,7 +103,9 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// [`ProgramError::Unreadable`] and [`ProgramError::Different`], only if there is something to check.
+    /// [`ProgramError::Unreadable`] and [`ProgramError::Different`], only if the manifest has a `sha256` or `size_bytes`.
+    /// Otherwise, and with a program that cargo has built, the file is not looked at: that it is missing is an error of
+    /// the spawn.
     pub(crate) async fn launch(&self, module: &Module) -> Result<LaunchCommand, ProgramError> {
         let verified = match self.check.clone() {
             Some(check) => {

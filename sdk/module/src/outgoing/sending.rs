@@ -1,6 +1,7 @@
 //! The methods that send a frame. They queue it; `writing` writes it. Two limits are checked here. A frame over the host's limit is not
-//! sent: a request fails with `RESOURCE_EXHAUSTED`, and a reply becomes the error `INTERNAL`, which is also logged. If more than 64 MiB
-//! wait to be written, requests fail with `RESOURCE_EXHAUSTED`, and successful replies become that error. Log lines have other limits: see
+//! sent: a request fails with `RESOURCE_EXHAUSTED`; a reply becomes the error `INTERNAL`, which is also logged, and is sent whatever its
+//! size; `starting` is sent without its message. If more than 64 MiB wait to be written, requests fail with `RESOURCE_EXHAUSTED`, and
+//! successful replies except that to `init` become that error. Log lines have other limits: see
 //! `Outgoing::log`.
 
 use std::sync::{Arc, MutexGuard};
@@ -13,8 +14,9 @@ use crate::error::{Error, Result};
 use crate::log::log_error;
 use crate::reply::Reply;
 
-/// With more unwritten bytes than this, service requests fail, and successful replies become errors: the host does not read. The bytes that
-/// a thread is writing don't count. `cancel`, error replies and the reply to `init` are queued beyond it.
+/// With more unwritten bytes than this, the host counts as not reading: service requests, which publishing an event is too, fail,
+/// and successful replies become errors. The bytes that a thread is writing don't count. `cancel`, `log`, `starting`, `ready`,
+/// error replies and the reply to `init` are queued beyond it.
 pub(super) const MAX_UNWRITTEN_BYTES: usize = 64 * 1024 * 1024;
 
 impl Outgoing {

@@ -1,8 +1,9 @@
-//! The test harness: runs a module without a process and without a socket, but its requests go through the same code as those of a real host. A [`Host`] in
-//! memory starts the module's `Handler`, calls it with the types of the manifest, stands in for the services that the module requires,
-//! keeps its key-value store, and records what it logs and publishes. Time is tokio's: in [`run`] it is paused, so that a test of deadlines
-//! takes no time. All `async` handlers run in one task: one that blocks its thread blocks the module. Methods of `blocking` services run on
-//! threads of tokio's blocking pool. `IXT_MAX_CONCURRENCY` is not read: the limits are those of the launcher.
+//! The test harness: runs a module without a process and without a socket, but its requests go through the same code as those of a
+//! real host. A [`Host`] in memory starts the module's `Handler`, calls it with the types of the manifest, stands in for the
+//! services that the module requires, keeps its key-value store, and records what it logs and publishes. Time is tokio's: in
+//! [`run`] it is paused, so that a test of deadlines takes no time. All `async` handlers run in one task: one that blocks its
+//! thread blocks the module. Methods of `blocking` services run on threads of tokio's blocking pool. `IXT_MAX_CONCURRENCY` is not
+//! read: the limits are those of the launcher.
 //!
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/documentation/greeter.rs"));
@@ -50,10 +51,10 @@ pub use serve::serve;
 
 use crate::error::Result;
 
-/// Runs a test to its end on a new tokio runtime with one thread and a paused clock: whenever all tasks wait, the clock jumps to the next
-/// timer. There is no timeout: a test that waits for what never comes hangs. While a method of a `blocking` service or the work of `ixt_sdk::blocking` runs, it does not jump.
-/// When the test has ended, the tasks that are left are dropped, without `Handler::shutdown`, and blocking work that still
-/// runs is waited for.
+/// Runs a test to its end on a new tokio runtime with one thread and a paused clock: whenever all tasks wait, the clock jumps to
+/// the next timer. There is no timeout: a test that waits for what never comes hangs. While a method of a `blocking` service or the
+/// work of `ixt_sdk::blocking` runs, it does not jump. When the test has ended, the tasks that are left are dropped, without
+/// `Handler::shutdown`, and blocking work that still runs is waited for.
 ///
 /// # Panics
 ///
@@ -74,8 +75,8 @@ pub fn run(test: impl Future<Output = Result<()>>) {
 ///
 /// # Panics
 ///
-/// If the clock is not paused (in [`run`] it is), if this is polled outside of a tokio runtime, or if `time` is too long for the clock, such
-/// as `Duration::MAX`.
+/// If the clock is not paused (in [`run`] it is), if this is polled outside of a tokio runtime, or if `time` is too long for the
+/// clock, such as `Duration::MAX`.
 pub async fn advance(time: Duration) {
     tokio::time::advance(time).await;
 }

@@ -1,6 +1,6 @@
-//! A module in one task, without a socket and without threads; for `testing::Host` and `testing::serve`. Bytes come and go through
-//! channels. Time is tokio's, which a test can stop. An `async` handler that blocks its thread blocks the module. Methods of `blocking`
-//! services have threads of tokio's blocking pool.
+//! A module in one task, without a socket and without threads of its own; for `testing::Host` and `testing::serve`. Bytes come and
+//! go through channels. Time is tokio's, which a test can stop. An `async` handler that blocks its thread blocks the module.
+//! Methods of `blocking` services, and the work of `ixt_sdk::blocking`, run on tokio's blocking pool.
 
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,8 +94,8 @@ pub(crate) struct Wire {
 }
 
 /// Connects a module with a host in the same process. Returns the host's end, and the future that runs the module until its session has
-/// ended. Nothing runs before the future is polled. Bytes that the host sends after the session has ended are dropped. If the future is
-/// dropped, no step runs any more; tasks and threads of the author go on.
+/// ended. Nothing runs before the future is polled. Once the future has ended or is dropped, sending to the module fails. If the future
+/// is dropped, no handler is polled any more; blocking methods that run, and tasks and threads of the author, go on.
 pub(crate) fn connect(
     module: Box<dyn Start>,
     module_id: String,

@@ -1,7 +1,7 @@
 //! Load generators: programs that make calls with a client of their own, in a process of their own.
 //!
-//! When it is ready, such a program prints [`Ready`]. It then reads requests from stdin and prints a result for each, until stdin ends. Each
-//! of these is a line of JSON.
+//! When it is ready, such a program prints [`Ready`]. It then reads requests from stdin and prints a result for each, until stdin
+//! ends. Each of these is a line of JSON.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::fd::AsFd as _;
