@@ -26,7 +26,7 @@ struct SendParams<'a> {
     /// The payload in base64, which is passed on without being decoded. `None` if the payload is attached. Without
     /// either, the request is refused with `INVALID_INPUT`; if there are both, the attachment counts.
     #[serde(borrow)]
-    payload: Option<Cow<'a, str>>,
+    payload: Option<ParamText<'a>>,
     /// `None`: the priority of the request that the module handles; if it handles none, low (1). Ignored for an event.
     priority: Option<Priority>,
     /// How long the module waits for the result, in milliseconds, but no longer than the caller of the request that it
@@ -83,7 +83,7 @@ impl HostServices {
         let SendParams { topic, payload, priority, ttl_ms } = read_params(params)?;
         let payload = match (params.attached("payload"), payload) {
             (Some(attached), _) => WirePayload::from(attached),
-            (None, Some(text)) => WirePayload::Base64(text.into()),
+            (None, Some(ParamText(text))) => WirePayload::Base64(text.into()),
             (None, None) => return Err(wrong_params(InvalidJson::missing("payload"))),
         };
         let handled = connection.handled(context.parent);
@@ -106,6 +106,11 @@ impl HostServices {
     }
 }
 
+/// A text of the parameters, copied only if it has escapes. In an `Option` a `Cow` itself would always be copied: serde
+/// borrows it only as a field of its own.
+#[derive(Debug, Deserialize)]
+struct ParamText<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// Makes a random trace id of 32 lower-case hexadecimal digits, not all 0, as in W3C Trace Context. For a call or an
 /// event for which there is none: the module names no request that it handles and no trace, or the host itself calls.
 pub(crate) fn new_trace_id() -> Arc<str> {
@@ -124,4 +129,19 @@ fn reply_to(connection: &Arc<Connection>, id: Option<u64>) -> ReplyTo {
             connection.end_call(id, result.into_result(), batch);
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_payload_of_a_call_is_not_copied() {
+        let params = Object::parse(r#"{"topic":"t","payload":"aGk="}"#).unwrap();
+        let SendParams { payload, .. } = read_params(&params).unwrap();
+        assert!(matches!(payload, Some(ParamText(Cow::Borrowed("aGk=")))), "{payload:?}");
+        let escaped = Object::parse(r#"{"topic":"t","payload":"\u0061Gk="}"#).unwrap();
+        let SendParams { payload, .. } = read_params(&escaped).unwrap();
+        assert!(matches!(&payload, Some(ParamText(text)) if text == "aGk="), "{payload:?}");
+    }
 }
