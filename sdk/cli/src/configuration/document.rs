@@ -236,7 +236,8 @@ fn in_words(expected: &str) -> &str {
 /// The parts that may be secret of a text that can't be parsed, so that it is not known which keys they belong to.
 /// Before the first table and in the tables of `PLAIN`, these are only the values in lines that contain `modules`; in
 /// all other tables they are all values. A value is what follows the first `=` of a line, with the line end, or a whole
-/// line without one. A line that is a name in brackets counts as the head of a table, and stays.
+/// line without one. A line that is a name in brackets counts as the head of a table, and stays; any other line that
+/// begins with a bracket may be a head too, so what follows it is not in a table of `PLAIN` any more.
 fn guessed_secrets(text: &str) -> Vec<Span> {
     /// The tables of the host itself that have no secrets.
     const PLAIN: [&str; 8] = ["[log]", "[restart]", "[start]", "[health]", "[kv]", "[calls]", "[shutdown]", "[build]"];
@@ -244,9 +245,10 @@ fn guessed_secrets(text: &str) -> Vec<Span> {
     for line in text.split_inclusive('\n') {
         let trimmed = line.trim();
         let head = trimmed.split('#').next().unwrap_or_default().trim_end();
-        if is_table_head(head) {
+        if head.starts_with('[') {
             is_plain = PLAIN.contains(&head);
-        } else if !is_plain || line.contains("modules") {
+        }
+        if !is_table_head(head) && (!is_plain || line.contains("modules")) {
             let value = line.find('=').map_or(0, |equals| equals + 1);
             hidden.push(start + value..start + line.len());
         }
@@ -286,6 +288,9 @@ mod tests {
         for kept in ["data_dir = 'd'", "quota = 5MB", "token =", "[modules.a.config]"] {
             assert!(shown.contains(kept), "{kept}: {shown}");
         }
+        let text = "[kv]\n[modules.\"a\".config]\ntoken = 's3cret'\n";
+        let shown_quoted = without(text, &guessed_secrets(text));
+        assert!(!shown_quoted.contains("s3cret"), "{shown_quoted}");
         let text = "[modules.a.config]\ntokens = [\n  ['s3cret'],\n[\"s3cret\"]\n[1, s3cret]\n[s3cret\n";
         let shown_list = without(text, &guessed_secrets(text));
         assert!(!shown_list.contains("s3cret"), "{shown_list}");
