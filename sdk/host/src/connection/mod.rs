@@ -150,9 +150,8 @@ pub(crate) enum Undelivered {
 }
 
 impl Connection {
-    /// Sends `init`, and waits for a successful reply, without a timeout. If this fails or is dropped, the connection is closed. An `init`
-    /// of more than 256 KiB for which the budget of `limits` has no room is not sent; then this waits until it is dropped. `id` is that of
-    /// the process, `name:version/instance-NNN`.
+    /// Sends `init`, and waits for a successful reply, without a timeout. If this fails or is dropped, the connection is closed. `id` is
+    /// that of the process, `name:version/instance-NNN`.
     ///
     /// # Errors
     ///

@@ -106,21 +106,20 @@ impl Connection {
     pub(crate) fn respond(&self, id: Option<u64>, response: Result<Object<'_>, ErrorBody<'_>>, batch: &mut WriteBatch) {
         let frame = |response| Frame { id, body: HostFrame::ServiceResponse(response) };
         let error = |message, retryable| frame(Err(ErrorBody::new(code::RESOURCE_EXHAUSTED, message, retryable)));
-        let _ = match self.send_buffer.put(FrameClass::Response, &frame(response), batch) {
-            Ok(()) | Err(Refused::Closed) => Ok(()),
-            Err(Refused::TooLong { bytes, max_frame_bytes }) => {
+        let Err(refused) = self.send_buffer.put(FrameClass::Response, &frame(response), batch) else { return };
+        let (class, message, retryable) = match refused {
+            Refused::Closed => return,
+            Refused::TooLong { bytes, max_frame_bytes } => {
                 let message =
                     format!("the response of {bytes} bytes is over the limit of {max_frame_bytes} bytes for a frame");
-                self.send_buffer.put(FrameClass::Response, &error(message, false), batch)
+                (FrameClass::Response, message, false)
             }
-            Err(Refused::Full) => {
-                let message = "the module does not read its responses".to_owned();
-                self.send_buffer.put(FrameClass::Essential, &error(message, true), batch)
-            }
-            Err(Refused::NoMemory) => {
+            Refused::Full => (FrameClass::Essential, "the module does not read its responses".to_owned(), true),
+            Refused::NoMemory => {
                 let message = "the response does not fit into the memory of what waits for modules".to_owned();
-                self.send_buffer.put(FrameClass::Essential, &error(message, true), batch)
+                (FrameClass::Essential, message, true)
             }
         };
+        let _ = self.send_buffer.put(class, &error(message, retryable), batch);
     }
 }

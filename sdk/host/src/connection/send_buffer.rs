@@ -22,13 +22,13 @@ pub(crate) enum FrameClass {
     /// An event, a change of a watched key, or `draining`. The sender of the first two waits for [room](SendBuffer::room) before it puts
     /// the frame. The limit is that of requests, but it is not refused for lack of memory.
     Event,
-    /// A request, a `cancel`, or `init`.
+    /// A request or a `cancel`.
     HostRequest,
     /// A call to a concurrent module that has other requests: its write may be delayed a moment, to be made together with others.
     RequestBesideOthers,
     /// A response to a call of the module.
     Response,
-    /// A small frame that is refused only if the connection is closed, or it is longer than a frame may be.
+    /// `init`, or a small frame. It is refused only if the connection is closed, or it is longer than a frame may be.
     Essential,
 }
 

@@ -213,22 +213,14 @@ impl Connection {
     /// Ends a request that the send buffer has refused, with the error for that.
     fn end_refused(&self, done: Option<InFlight>, refused: Refused, batch: &mut WriteBatch) {
         let Some(InFlight { reply: Some(reply), call, started, .. }) = done else { return };
-        match refused {
-            Refused::TooLong { bytes, max_frame_bytes } => {
-                let message =
-                    format!("the request of {bytes} bytes is over the limit of {max_frame_bytes} bytes for a frame");
-                self.refused(call, started, code::RESOURCE_EXHAUSTED, &message);
-                reply.error(code::RESOURCE_EXHAUSTED, &message, false, batch);
-            }
-            Refused::Full => {
-                let message = format!("{} does not read what it is sent", self.id);
-                self.refused(call, started, code::RESOURCE_EXHAUSTED, &message);
-                reply.error(code::RESOURCE_EXHAUSTED, &message, true, batch);
-            }
+        let (message, retryable) = match refused {
+            Refused::TooLong { bytes, max_frame_bytes } => (
+                format!("the request of {bytes} bytes is over the limit of {max_frame_bytes} bytes for a frame"),
+                false,
+            ),
+            Refused::Full => (format!("{} does not read what it is sent", self.id), true),
             Refused::NoMemory => {
-                let message = format!("the request does not fit into the memory of what waits for {}", self.id);
-                self.refused(call, started, code::RESOURCE_EXHAUSTED, &message);
-                reply.error(code::RESOURCE_EXHAUSTED, &message, true, batch);
+                (format!("the request does not fit into the memory of what waits for {}", self.id), true)
             }
             // The reason why it is closed is not known here yet.
             Refused::Closed => {
@@ -239,9 +231,11 @@ impl Connection {
                 }
                 // Before the result is sent: the caller may try again, and must not come here.
                 self.take_only_shutdown();
-                reply.send(result, batch);
+                return reply.send(result, batch);
             }
-        }
+        };
+        self.refused(call, started, code::RESOURCE_EXHAUSTED, &message);
+        reply.error(code::RESOURCE_EXHAUSTED, &message, retryable, batch);
     }
 
     /// Counts and logs a call that was not sent.

@@ -53,10 +53,11 @@ impl SequentialQueue {
     pub(super) fn next(&mut self) -> Option<(u64, HostRequest<'static>)> {
         let key = self.next_key();
         self.current = key.map(|(_, id)| id);
-        let (key, queued) = self.waiting.remove_entry(&key?)?;
-        Some((key.1, queued.request))
+        let ((_, id), queued) = self.waiting.remove_entry(&key?)?;
+        Some((id, queued.request))
     }
 
+    /// The key of the next request, of which a call or an event counts as taken.
     fn next_key(&mut self) -> Option<(Reverse<u64>, u64)> {
         let (first, queued) = self.waiting.first_key_value()?;
         if queued.request.is_hosts_own() {

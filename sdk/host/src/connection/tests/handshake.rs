@@ -71,6 +71,28 @@ async fn open_fails_if_the_module_refuses_init_or_hangs_up() {
 }
 
 #[tokio::test]
+async fn a_long_init_is_sent_even_if_what_waits_for_modules_takes_all_memory() {
+    let config = serde_json::value::to_raw_value(&json!({ "a": "x".repeat(300_000) })).unwrap();
+    let (here, there) = UnixStream::pair().unwrap();
+    let mut peer = Peer { stream: there, decoder: FrameDecoder::new(1 << 20) };
+    let opening = Connection::open(
+        here,
+        "m".into(),
+        options(&config),
+        ConnectionLimits { waiting: Budget::new(0), ..limits(1 << 20) },
+        Heard(mpsc::unbounded_channel().0),
+        Spans::default(),
+        CallLog::default(),
+    );
+    let answering = async {
+        assert_eq!(peer.next().await["type"], "init");
+        peer.send(WITH_IDS).await;
+    };
+    let both = async { tokio::join!(opening, answering).0 };
+    tokio::time::timeout(Duration::from_secs(60), both).await.expect("`init` is sent").unwrap();
+}
+
+#[tokio::test]
 async fn a_module_picks_its_framing_in_its_reply_to_init() {
     let mut opened =
         open(r#"{"type":"success","id":1,"data":{"ixt":{"protocol":1,"sdk":"s","framing":"length"}}}"#, FRAME_LIMIT)
