@@ -40,10 +40,32 @@ fn signal(host: &RawHost, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
+/// The fixture in a process with these environment variables.
+fn fixture_with(environment: &[(&str, &str)]) -> RawHost {
+    let mut host = RawHost::start_with(&build("fixture"), environment);
+    host.init(r#"{"token":"t"}"#);
+    host
+}
+
+/// How many threads of the process have this name.
+fn threads(host: &RawHost, name: &str) -> usize {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", host.pid())).unwrap();
+    // A thread may end meanwhile.
+    let names = threads.filter_map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).ok());
+    names.filter(|found| found.trim_end() == name).count()
+}
+
+/// On the runtime of the SDK, where a task reads, also with one worker and a reserve, and on one of the author, where a thread reads.
+const RUNTIMES: [(&str, &str); 3] =
+    [("FIXTURE_RUNTIME", "sdk"), ("TOKIO_WORKER_THREADS", "1"), ("FIXTURE_RUNTIME", "own")];
+
 #[test]
 fn handlers_that_block_their_threads_hold_up_nothing() {
-    for when in ["first", "after-call", "after-timer"] {
-        let mut host = fixture();
+    for (runtime, when) in RUNTIMES
+        .into_iter()
+        .flat_map(|runtime| ["first", "after-call", "after-timer"].into_iter().map(move |when| (runtime, when)))
+    {
+        let mut host = fixture_with(&[runtime]);
         for id in 10..26 {
             send(&mut host, id, "jam", &format!(r#"{{"when":"{when}"}}"#));
             if when == "after-call" {
@@ -58,39 +80,100 @@ fn handlers_that_block_their_threads_hold_up_nothing() {
         // All of them are stuck, and there are more of them than processors.
         while entered(&mut host) < 16 {}
         send(&mut host, 30, "raw", "x");
-        assert_eq!(replies(&mut host, 1), [(30, None)], "{when}");
+        assert_eq!(replies(&mut host, 1), [(30, None)], "{runtime:?} {when}");
         send(&mut host, 31, "take", r#"{"sku":"A-1"}"#);
         let call = parse(&host.receive())["id"].clone();
         host.send(&format!(
             r#"{{"type":"service_response","id":{call},"success":true,"data":{{"left":1,"shelf":"low"}}}}"#
         ));
-        assert_eq!(replies(&mut host, 1), [(31, None)], "{when}");
+        assert_eq!(replies(&mut host, 1), [(31, None)], "{runtime:?} {when}");
         // A cancelled request is answered, although its thread can't be ended.
         host.send(r#"{"type":"cancel","id":10}"#);
-        assert_eq!(replies(&mut host, 1), [(10, Some("CANCELLED".to_owned()))], "{when}");
+        assert_eq!(replies(&mut host, 1), [(10, Some("CANCELLED".to_owned()))], "{runtime:?} {when}");
         for id in 40..56 {
             send(&mut host, id, "unjam", "");
         }
         let expected: Vec<_> = (11..26).chain(40..56).map(|id| (id, None)).collect();
-        assert_eq!(replies(&mut host, 31), expected, "{when}");
+        assert_eq!(replies(&mut host, 31), expected, "{runtime:?} {when}");
     }
 }
 
 #[test]
 fn a_handler_that_has_blocked_its_thread_begins_elsewhere_the_next_time() {
+    for (runtime, readers) in RUNTIMES.into_iter().zip([1, 1, 2]) {
+        let mut host = fixture_with(&[runtime]);
+        for id in 10..26 {
+            send(&mut host, id, "jam", r#"{"when":"first"}"#);
+            // Each for itself, so that each could block the reader.
+            while entered(&mut host) < id - 9 {}
+        }
+        assert_eq!(threads(&host, "ixt-read"), readers, "one that reads, and one that is stuck if it is no worker");
+        for id in 40..56 {
+            send(&mut host, id, "unjam", "");
+        }
+        assert_eq!(replies(&mut host, 32).len(), 32);
+    }
+}
+
+#[test]
+fn the_task_reads_again_when_the_handler_that_blocked_it_has_ended() {
     let mut host = fixture();
-    for id in 10..26 {
-        send(&mut host, id, "jam", r#"{"when":"first"}"#);
-        // Each for itself, so that each could block the thread that has read it.
-        while entered(&mut host) < id - 9 {}
+    send(&mut host, 2, "jam", r#"{"when":"first"}"#);
+    while entered(&mut host) < 1 {}
+    assert_eq!(threads(&host, "ixt-read"), 1);
+    send(&mut host, 3, "unjam", "");
+    assert_eq!(replies(&mut host, 2), [(2, None), (3, None)]);
+    // The thread gives up reading when it has no more to do, but not at once.
+    for id in 4.. {
+        send(&mut host, id, "raw", "");
+        assert_eq!(replies(&mut host, 1), [(id, None)]);
+        if threads(&host, "ixt-read") == 0 {
+            break;
+        }
     }
-    let threads = std::fs::read_dir(format!("/proc/{}/task", host.pid())).unwrap();
-    let names = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).unwrap());
-    assert_eq!(names.filter(|name| name == "ixt-read\n").count(), 2, "one that is stuck, and one that reads");
-    for id in 40..56 {
-        send(&mut host, id, "unjam", "");
+    send(&mut host, 2, "raw", "");
+    assert_eq!(replies(&mut host, 1), [(2, None)]);
+}
+
+#[test]
+fn tasks_that_block_all_workers_hold_up_no_request() {
+    let processors = std::thread::available_parallelism().unwrap().get();
+    for runtime in RUNTIMES {
+        let mut host = fixture_with(&[runtime]);
+        send(&mut host, 2, "jam", r#"{"when":"in-tasks"}"#);
+        assert_eq!(replies(&mut host, 1), [(2, None)]);
+        for id in 10..20 {
+            send(&mut host, id, "raw", "");
+            assert_eq!(replies(&mut host, 1), [(id, None)], "{runtime:?}");
+        }
+        let workers = match runtime {
+            ("TOKIO_WORKER_THREADS", _) => 2,
+            (_, "own") => processors,
+            _ => processors.max(2),
+        };
+        // With the handlers of `jam` and `raw`.
+        while entered(&mut host) < 11 + workers as u64 {}
+        // One more than there are workers.
+        for id in (20..).take(workers + 1) {
+            send(&mut host, id, "unjam", "");
+        }
+        assert_eq!(replies(&mut host, workers + 1).len(), workers + 1);
     }
-    assert_eq!(replies(&mut host, 32).len(), 32);
+}
+
+#[test]
+fn the_call_of_a_task_that_goes_on_computing_is_sent_all_the_same() {
+    for runtime in RUNTIMES {
+        let mut host = fixture_with(&[runtime]);
+        send(&mut host, 2, "jam", r#"{"when":"calling"}"#);
+        let frames = [parse(&host.receive()), parse(&host.receive())];
+        // The task's thread is blocked from before the call is sent until `unjam`.
+        assert!(frames.iter().any(|frame| frame["service"] == "kv_store"), "{runtime:?}: {frames:?}");
+        send(&mut host, 3, "unjam", "");
+        // The call is dropped after that.
+        let frames = [parse(&host.receive()), parse(&host.receive())];
+        assert!(frames.iter().any(|frame| frame["type"] == "cancel"), "{runtime:?}: {frames:?}");
+    }
 }
 
 #[test]
@@ -126,19 +209,22 @@ fn a_handler_that_calls_back_is_answered_though_no_other_may_run() {
 #[test]
 fn a_full_queue_refuses_and_says_so() {
     let mut host = limited("1");
-    send(&mut host, 2, "wait", "");
-    for id in 3..4099 {
-        send(&mut host, id, "raw", "");
+    // Several times, since so many frames come in while their reader reads, rests and reads again.
+    for _ in 0..8 {
+        send(&mut host, 2, "wait", "");
+        for id in 3..4099 {
+            send(&mut host, id, "raw", "");
+        }
+        send(&mut host, 5000, "raw", "");
+        let reply = parse(&host.receive());
+        let expected = json!({
+            "type": "error", "id": 5000, "code": "RESOURCE_EXHAUSTED", "retryable": true,
+            "message": "the module handles 1 requests, and 4096 more wait",
+        });
+        assert_eq!(reply, expected);
+        host.send(r#"{"type":"cancel","id":2}"#);
+        assert_eq!(replies(&mut host, 4097).len(), 4097);
     }
-    send(&mut host, 5000, "raw", "");
-    let reply = parse(&host.receive());
-    let expected = json!({
-        "type": "error", "id": 5000, "code": "RESOURCE_EXHAUSTED", "retryable": true,
-        "message": "the module handles 1 requests, and 4096 more wait",
-    });
-    assert_eq!(reply, expected);
-    host.send(r#"{"type":"cancel","id":2}"#);
-    assert_eq!(replies(&mut host, 4097).len(), 4097);
 }
 
 #[test]
@@ -192,6 +278,24 @@ fn a_host_that_writes_all_before_it_reads_is_read_all_the_same() {
         .collect();
     answered.sort_unstable();
     assert_eq!(answered, (2..202).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_comes_while_the_reader_handles_what_it_has_read_is_read_too() {
+    for runtime in RUNTIMES {
+        let mut host = fixture_with(&[runtime]);
+        let spin = |id| format!(r#"{{"type":"handle","id":{id},"message":{{"topic":"spin","payload":""}}}}"#) + "\n";
+        for spins in [4, 10, 70, 100, 4, 10, 70, 100] {
+            // They keep it busy for one turn or several. What comes then is the last thing that comes.
+            host.send_raw((1000..1000 + spins).map(spin).collect::<String>().as_bytes());
+            let mut answered = replies(&mut host, 1);
+            send(&mut host, 2, "raw", "");
+            answered.extend(replies(&mut host, spins));
+            answered.sort();
+            let all = [2].into_iter().chain(1000..).take(spins + 1);
+            assert_eq!(answered, all.map(|id| (id, None)).collect::<Vec<_>>(), "{runtime:?}");
+        }
+    }
 }
 
 #[test]

@@ -27,8 +27,9 @@ use crate::session::{End, Session, ShutdownCause};
 use crate::transport::connection::Connection;
 #[cfg(feature = "compare-machinery")]
 use crate::transport::plain::PlainExecutor;
+use crate::transport::process_executor::ProcessExecutor;
 use crate::transport::socket::Socket;
-use crate::transport::thread_executor::ThreadExecutor;
+use crate::transport::workers::Workers;
 
 /// The environment variable with the path of the host's socket. Without it, [`Launcher::run_async`] prints the help and ends.
 const SOCKET: &str = "IXT_IPC_SOCKET";
@@ -141,18 +142,29 @@ impl<M: Module> Launcher<M> {
         }
         // A thread for each handler, since each may block, and tokio's default of 512 for the author's code.
         let threads = self.limits.max_concurrency.saturating_add(512);
-        match tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(threads).build() {
-            Ok(runtime) => {
-                let status = runtime.block_on(self.run_async());
-                // Without waiting for background tasks: the host knows that the module has ended.
-                runtime.shutdown_background();
-                status
-            }
+        let (runtime, workers) = match Workers::runtime(threads) {
+            Ok(made) => made,
             Err(error) => {
                 log_error(format!("{} can't start: {error}", M::NAME));
-                ExitCode::FAILURE
+                return ExitCode::FAILURE;
             }
-        }
+        };
+        let entered = runtime.enter();
+        let serving = self.connect(Some(workers));
+        drop(entered);
+        let status = match serving {
+            Ok(serving) => {
+                let connection = Arc::clone(&serving.connection);
+                let ended = runtime.spawn(serving.ended());
+                // This thread is the watchdog, until the session has ended.
+                connection.watch();
+                runtime.block_on(ended).unwrap_or(ExitCode::FAILURE)
+            }
+            Err(status) => status,
+        };
+        // Without waiting for background tasks: the host knows that the module has ended.
+        runtime.shutdown_background();
+        status
     }
 
     /// Does the same as [`run`](Self::run) on the current tokio runtime, which goes on when the module has ended. The runtime needs its I/O
@@ -161,30 +173,41 @@ impl<M: Module> Launcher<M> {
     /// this has returned, it ignores both. Await it to its end: if it is dropped before, its threads go on serving requests, and the
     /// connection stays open until the host closes it.
     pub async fn run_async(mut self) -> ExitCode {
-        let Some(socket) = env::var_os(SOCKET) else {
-            eprint!("{}", help::<M>());
-            return ExitCode::from(NO_HOST);
-        };
         if let Err(error) = self.limits.read_environment() {
             log_error(error);
             return ExitCode::FAILURE;
         }
-        let stream = match UnixStream::connect(&socket) {
-            Ok(stream) => stream,
-            Err(error) => {
-                let socket = socket.display();
-                log_error(format!("{} can't reach its host at {socket} ({SOCKET}): {error}", M::NAME));
-                return ExitCode::FAILURE;
+        match self.connect(None) {
+            Ok(serving) => {
+                if let Err(error) = serving.connection.start_watchdog() {
+                    log_error(format!("{} can't start: {error}", M::NAME));
+                    return ExitCode::FAILURE;
+                }
+                serving.ended().await
             }
-        };
-        match serve(self, stream).await {
-            Ok(End::Clean) => ExitCode::SUCCESS,
-            Ok(End::Failed) => ExitCode::FAILURE,
-            Err(error) => {
-                log_error(format!("{} can't start: {error}", M::NAME));
-                ExitCode::FAILURE
-            }
+            Err(status) => status,
         }
+    }
+
+    /// Connects to the host, and begins to serve it on the current runtime. `workers` are those of that runtime, if the SDK has made it.
+    ///
+    /// # Errors
+    ///
+    /// The exit status, after the reason was logged.
+    fn connect(self, workers: Option<Arc<Workers>>) -> Result<Serving, ExitCode> {
+        let Some(socket) = env::var_os(SOCKET) else {
+            eprint!("{}", help::<M>());
+            return Err(ExitCode::from(NO_HOST));
+        };
+        let stream = UnixStream::connect(&socket).map_err(|error| {
+            let socket = socket.display();
+            log_error(format!("{} can't reach its host at {socket} ({SOCKET}): {error}", M::NAME));
+            ExitCode::FAILURE
+        })?;
+        Serving::start(self, stream, workers).map_err(|error| {
+            log_error(format!("{} can't start: {error}", M::NAME));
+            ExitCode::FAILURE
+        })
     }
 }
 
@@ -209,54 +232,84 @@ impl Limits {
     }
 }
 
-/// Runs the session with the host at the other end of `stream`, and waits for its end. Installs the panic hook, the subscriber of tracing
-/// and the signal handlers first.
-///
-/// # Errors
-///
-/// If a signal handler can't be installed, or the reader or the watchdog can't be started. The host may then get no reply to `init`.
-async fn serve<M: Module>(launcher: Launcher<M>, stream: UnixStream) -> io::Result<End> {
-    let (stream, tokio) = (Arc::new(stream), Handle::current());
-    panic_hook::install();
-    #[cfg(feature = "tracing")]
-    crate::tracing::install();
-    let mut signals = Signals::new()?;
-    let outgoing = Arc::new(Outgoing::new(Socket::new(&stream)));
-    let executor = Arc::new(ThreadExecutor::new(tokio.clone()));
-    let module_id = env::var(MODULE_ID).unwrap_or_default();
-    let used: Arc<dyn Executor> = Arc::clone(&executor) as _;
-    #[cfg(feature = "compare-machinery")]
-    let plain = crate::compare::is_plain("tasks").then(|| Arc::new(PlainExecutor::new(tokio.clone())));
-    #[cfg(feature = "compare-machinery")]
-    let used = plain.as_ref().map_or(used, |plain| Arc::clone(plain) as _);
-    let session =
-        Arc::new(Session::new(Box::new(launcher.starter), module_id, launcher.limits, used, outgoing, tokio.clone()));
-    session.log_scope().make_default();
-    let relays = Arc::new(Relays::default());
-    session.before_shutdown({
-        let relays = Arc::clone(&relays);
-        // If the host has closed the connection, it may stop reading stdout and stderr at any moment: relay both. Otherwise relay only a
-        // stream that it reads no longer.
-        move |cause| relays.start(!matches!(cause, ShutdownCause::HostGone))
-    });
-    #[cfg(feature = "compare-machinery")]
-    if let Some(plain) = plain {
-        plain.start(&session, stream);
-        return Ok(session.ended().await);
-    }
-    let connection = Connection::start(Arc::clone(&session), executor, stream, tokio)?;
-    let mut ended = pin!(session.ended());
-    let end = tokio::select! {
-        end = &mut ended => end,
-        // A second signal ends the process by itself.
-        () = signals.received() => {
-            session.shutdown(ShutdownCause::Signal, None);
-            ended.await
+/// A module that serves its host.
+struct Serving {
+    session: Arc<Session>,
+    connection: Arc<Connection>,
+    signals: Signals,
+    relays: Arc<Relays>,
+}
+
+impl Serving {
+    /// Begins to serve the host at the other end of `stream`, on the current runtime. Installs the panic hook, the subscriber of tracing
+    /// and the signal handlers. Does not start the watchdog.
+    ///
+    /// # Errors
+    ///
+    /// If a signal handler can't be installed, or the reader can't be started.
+    fn start<M: Module>(launcher: Launcher<M>, stream: UnixStream, workers: Option<Arc<Workers>>) -> io::Result<Self> {
+        let (stream, tokio) = (Arc::new(stream), Handle::current());
+        panic_hook::install();
+        #[cfg(feature = "tracing")]
+        crate::tracing::install();
+        let signals = Signals::new()?;
+        let executor = Arc::new(ProcessExecutor::new(tokio.clone()));
+        let outgoing = Arc::new(Outgoing::new(Socket::new(&stream, Arc::clone(&executor))));
+        let module_id = env::var(MODULE_ID).unwrap_or_default();
+        let used: Arc<dyn Executor> = Arc::clone(&executor) as _;
+        #[cfg(feature = "compare-machinery")]
+        let plain = crate::compare::is_plain("tasks").then(|| Arc::new(PlainExecutor::new(tokio.clone())));
+        #[cfg(feature = "compare-machinery")]
+        let used = plain.as_ref().map_or(used, |plain| Arc::clone(plain) as _);
+        let session = Arc::new(Session::new(
+            Box::new(launcher.starter),
+            module_id,
+            launcher.limits,
+            used,
+            outgoing,
+            tokio.clone(),
+        ));
+        session.log_scope().make_default();
+        let relays = Arc::new(Relays::default());
+        session.before_shutdown({
+            let relays = Arc::clone(&relays);
+            // If the host has closed the connection, it may stop reading stdout and stderr at any moment: relay both. Otherwise relay only
+            // a stream that it reads no longer.
+            move |cause| relays.start(!matches!(cause, ShutdownCause::HostGone))
+        });
+        let connection = Connection::new(Arc::clone(&session), executor, Arc::clone(&stream), tokio, workers);
+        #[cfg(feature = "compare-machinery")]
+        if let Some(plain) = plain {
+            plain.start(&session, stream);
+            return Ok(Self { session, connection, signals, relays });
         }
-    };
-    relays.end();
-    connection.end();
-    Ok(end)
+        connection.start_reader()?;
+        Ok(Self { session, connection, signals, relays })
+    }
+
+    /// Waits until the session has ended, and ends the connection. A signal begins the shutdown.
+    async fn ended(mut self) -> ExitCode {
+        let mut ended = pin!(self.session.ended());
+        let end = tokio::select! {
+            end = &mut ended => end,
+            // A second signal ends the process by itself.
+            () = self.signals.received() => {
+                self.session.shutdown(ShutdownCause::Signal, None);
+                ended.await
+            }
+        };
+        match end {
+            End::Clean => ExitCode::SUCCESS,
+            End::Failed => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.relays.end();
+        self.connection.end();
+    }
 }
 
 /// The text that a module prints if it is started without a host: its name and version, and how to call its services, with

@@ -82,7 +82,7 @@ mod session;
 mod suggest;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod thread_id;
+mod this_thread;
 mod topic;
 mod transport;
 mod types;

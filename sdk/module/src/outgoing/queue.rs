@@ -1,8 +1,6 @@
 //! The frames that are not written yet. A frame is encoded when it is queued, in the framing of that moment. Small frames are encoded into
 //! one buffer, one behind the other; a large one has a buffer of its own, and so has its attachment.
 
-use std::thread::ThreadId;
-
 use ixt_protocol::{DEFAULT_MAX_FRAME_BYTES, ErrorBody, Frame, Framing, LogFrame, LogLevel, ModuleFrame, code};
 use serde_json::value::to_raw_value;
 
@@ -41,6 +39,7 @@ pub(super) enum Writer {
 /// The frames that are not written yet, and all that decides how the next one is sent. Behind the lock of
 /// [`Outgoing`](super::Outgoing).
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Queue {
     /// The framing of the next frame.
     pub(super) framing: Framing,
@@ -50,9 +49,11 @@ pub(super) struct Queue {
     pub(super) unwritten: WriteBuffer,
     /// Which thread writes now.
     pub(super) writer: Writer,
-    /// The reader of the connection. Frames that this thread sends are gathered: see [`writing`](super::writing). `None` before the
-    /// first reader and after the last: no frame is gathered.
-    pub(super) reader: Option<ThreadId>,
+    /// Whether [`Sink::flush_soon`](super::Sink::flush_soon) was called and [`flush_stale`](super::Outgoing::flush_stale) has not found
+    /// an empty queue since.
+    pub(super) flush_planned: bool,
+    /// Whether the oldest frame was there already at the last call of [`flush_stale`](super::Outgoing::flush_stale).
+    pub(super) is_stale: bool,
     /// The buffers for large frames.
     pub(super) pool: BufferPool,
     /// [`close`](super::Outgoing::close) was called.
@@ -87,7 +88,8 @@ impl Queue {
             max_frame_bytes: DEFAULT_MAX_FRAME_BYTES,
             unwritten: WriteBuffer::default(),
             writer: Writer::Idle,
-            reader: None,
+            flush_planned: false,
+            is_stale: false,
             pool: BufferPool::default(),
             closing: false,
             gone: false,

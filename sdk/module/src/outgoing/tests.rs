@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
-use std::thread;
 
 use ixt_protocol::{
     CallContext, DEFAULT_MAX_FRAME_BYTES, Frame, FrameDecoder, LogLevel, ModuleFrame, Object, ServiceRequest,
@@ -13,7 +12,6 @@ use super::sending::MAX_UNWRITTEN_BYTES;
 use super::*;
 use crate::error::Error;
 use crate::reply::Reply;
-use crate::thread_id::current_thread_id;
 
 /// A sink that takes all bytes, or, while it is full, three bytes of each write.
 #[derive(Debug, Default, Clone)]
@@ -22,6 +20,8 @@ struct Fake(Arc<Mutex<FakeState>>);
 #[derive(Default)]
 struct FakeState {
     full: bool,
+    gathers: bool,
+    flushes_planned: usize,
     written: Vec<u8>,
     writes: usize,
     waits: Option<(WriteBuffer, usize, Done)>,
@@ -47,6 +47,14 @@ impl Sink for Fake {
         let waits = &mut self.0.lock().unwrap().waits;
         assert!(waits.is_none(), "two write at once");
         *waits = Some((bytes, from, done));
+    }
+
+    fn gathers(&self) -> bool {
+        self.0.lock().unwrap().gathers
+    }
+
+    fn flush_soon(&self) {
+        self.0.lock().unwrap().flushes_planned += 1;
     }
 }
 
@@ -135,14 +143,14 @@ fn while_the_socket_is_full_64_mib_wait_and_then_replies_become_errors() {
 }
 
 #[test]
-fn the_reader_writes_once_for_all_that_it_has_read() {
+fn a_thread_that_gathers_writes_once_for_all_that_it_has_sent() {
     let sink = Fake::default();
     let outgoing = Arc::new(Outgoing::new(sink.clone()));
     let reply = |id| outgoing.reply(Some(id), Err(Error::internal("no")));
     let writes = || sink.0.lock().unwrap().writes;
     reply(1);
-    assert_eq!(writes(), 1, "a thread that is not the reader writes at once");
-    outgoing.set_reader(current_thread_id());
+    assert_eq!(writes(), 1, "a thread that does not gather writes at once");
+    sink.0.lock().unwrap().gathers = true;
     reply(2);
     reply(3);
     assert_eq!(writes(), 1);
@@ -152,23 +160,39 @@ fn the_reader_writes_once_for_all_that_it_has_read() {
         reply(id);
     }
     assert!(writes() > 2, "what is gathered is bounded");
-    outgoing.flush();
-
-    // Another thread becomes the reader.
-    let other = thread::scope(|scope| scope.spawn(current_thread_id).join().unwrap());
-    outgoing.set_reader(other);
+    sink.0.lock().unwrap().gathers = false;
     let before = writes();
     reply(4);
     assert_eq!(writes(), before + 1);
-    outgoing.end_reader();
-    assert_eq!(outgoing.lock().reader, Some(other), "a thread ends only itself");
+    assert_eq!(sink.frames().len(), 5004);
+}
 
-    outgoing.set_reader(current_thread_id());
-    reply(5);
-    outgoing.end_reader();
-    reply(6);
-    assert_eq!(writes(), before + 3);
-    assert_eq!(sink.frames().len(), 5006);
+#[test]
+fn what_a_thread_has_gathered_and_does_not_flush_is_written_at_the_second_tick() {
+    let sink = Fake::default();
+    let outgoing = Arc::new(Outgoing::new(sink.clone()));
+    let reply = |id| outgoing.reply(Some(id), Err(Error::internal("no")));
+    let writes = || sink.0.lock().unwrap().writes;
+    sink.0.lock().unwrap().gathers = true;
+    for round in 1..=3 {
+        reply(1);
+        reply(2);
+        assert_eq!(sink.0.lock().unwrap().flushes_planned, round, "the ticks are asked for once");
+        assert!(outgoing.flush_stale());
+        assert_eq!(writes(), round - 1, "the frames may be new");
+        assert!(outgoing.flush_stale());
+        assert_eq!(writes(), round);
+        assert!(!outgoing.flush_stale(), "nothing is left");
+    }
+    // What is sent after a flush is not as old as what was flushed.
+    reply(3);
+    assert!(outgoing.flush_stale());
+    outgoing.flush();
+    reply(4);
+    assert!(outgoing.flush_stale());
+    assert_eq!(writes(), 4);
+    outgoing.flush();
+    assert_eq!(sink.frames().len(), 8);
 }
 
 #[test]

@@ -1,29 +1,28 @@
 //! When frames are written, and by which thread.
 //!
-//! The thread that sends a frame also writes it, at once and without waiting, unless another thread writes. If the socket takes only a
+//! Most threads that send a frame also write it, at once and without waiting, unless another thread writes. If the socket takes only a
 //! part, the sink's thread writes the rest: that thread may wait. Frames that are sent meanwhile are queued, and the thread that writes
 //! takes them too.
 //!
-//! The reader of the connection gathers the replies to what it has read, and writes them together:
+//! Two kinds of threads gather the frames that they send, and write them together:
 //!
-//! - when all that it has read is handled and the socket has no more for it;
-//! - after it has run handlers for 1 ms, and before it leaves the connection to another thread;
-//! - when 128 KiB are gathered.
+//! - the reader of the connection: when all that it has read is handled and the socket has no more for it, after it has run handlers for
+//!   1 ms, and before it leaves the connection to another thread;
+//! - the workers of the runtime that `Launcher::run` has made: when they have no more tasks to run.
 //!
-//! It writes a log line of the level `error`, `starting` and `ready` at once, with all that is gathered before them, unless another thread
-//! writes.
+//! What is gathered is written before that when it is 128 KiB, or when it has waited for 1 to 2 ms, since a thread may compute or block
+//! for long. A log line of the level `error`, `starting` and `ready` are written at once, with all that is gathered before them, unless
+//! another thread writes.
 
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, MutexGuard};
-use std::thread::ThreadId;
 
 use super::Outgoing;
 use super::queue::{Queue, Writer};
 use super::write_buffer::WriteBuffer;
-use crate::thread_id::current_thread_id;
 
-/// The reader writes when it has gathered this many bytes: about as many as a socket takes at once.
+/// So many bytes are gathered at most: about as many as a socket takes at once.
 const BATCH_BYTES: usize = 128 * 1024;
 /// How many chunks are written by one system call at most.
 const MAX_SLICES: usize = 16;
@@ -39,39 +38,40 @@ pub(crate) trait Sink: Debug + Send + Sync {
     /// Writes all bytes from the index `from` on, and then calls `done` with the buffer and the result: on another thread, which may wait,
     /// or, if no thread can be started, on this one before it returns.
     fn write_later(&self, bytes: WriteBuffer, from: usize, done: Done);
+    /// Whether the calling thread flushes by itself what it sends now, soon and all at once.
+    fn gathers(&self) -> bool;
+    /// Has [`Outgoing::flush_stale`] called about once a millisecond, from now on until it returns false. Called when a frame was gathered.
+    fn flush_soon(&self);
 }
 
 /// The function that [`Sink::write_later`] calls at the end.
 pub(crate) type Done = Box<dyn FnOnce(WriteBuffer, io::Result<()>) + Send>;
 
 impl Outgoing {
-    /// Makes the thread `reader` the reader, in place of an earlier one: its frames are gathered from now on. It has to call
-    /// [`flush`](Self::flush) before it waits.
-    pub(crate) fn set_reader(&self, reader: ThreadId) {
-        self.lock().reader = Some(reader);
+    /// To be called when a frame was queued: writes the queue, unless another thread is writing, or this one gathers.
+    pub(super) fn written<'a>(self: &'a Arc<Self>, mut queue: MutexGuard<'a, Queue>) {
+        if !self.sink.gathers() || queue.unwritten.len() >= BATCH_BYTES || queue.closing {
+            return self.write_now(queue);
+        }
+        if queue.writer == Writer::Idle && !std::mem::replace(&mut queue.flush_planned, true) {
+            drop(queue);
+            self.sink.flush_soon();
+        }
     }
 
-    /// Writes the queue, unless another thread is writing. If the calling thread is the reader, there is no reader from now on, and the
-    /// thread's frames are no longer gathered.
-    pub(crate) fn end_reader(self: &Arc<Self>) {
+    /// Writes the queue if its oldest frame was there at the last call of this already, unless another thread is writing. Returns whether
+    /// this has to be called again.
+    pub(crate) fn flush_stale(self: &Arc<Self>) -> bool {
         let mut queue = self.lock();
-        queue.reader.take_if(|reader| *reader == current_thread_id());
-        self.write_now(queue);
+        let is_waiting = !queue.unwritten.is_empty();
+        queue.flush_planned = is_waiting;
+        if std::mem::replace(&mut queue.is_stale, is_waiting) && is_waiting {
+            self.write_now(queue);
+        }
+        is_waiting
     }
 
-    /// To be called when a frame was queued: writes the queue, unless another thread is writing, or this one is the reader and goes on
-    /// gathering.
-    pub(super) fn written<'a>(self: &'a Arc<Self>, queue: MutexGuard<'a, Queue>) {
-        if queue.writer != Writer::Idle {
-            return;
-        }
-        let is_gathered = queue.reader.is_some_and(|reader| reader == current_thread_id());
-        if !is_gathered || queue.unwritten.len() >= BATCH_BYTES {
-            self.write(queue);
-        }
-    }
-
-    /// Writes the queue, unless another thread is writing. Called by the reader, whose frames are gathered, and by `close`.
+    /// Writes the queue, unless another thread is writing. To be called by a thread that gathers, before it waits, and by `close`.
     pub(crate) fn flush(self: &Arc<Self>) {
         self.write_now(self.lock());
     }
@@ -120,6 +120,7 @@ impl Outgoing {
                 return;
             }
             queue.writer = Writer::Writing;
+            queue.is_stale = false;
             let mut buffer = std::mem::replace(&mut queue.unwritten, std::mem::take(&mut spare));
             drop(queue);
             let (written, all) = (self.try_write(&buffer), buffer.len());

@@ -1,4 +1,4 @@
-//! A request from the call of its handler to its reply. Its first poll is a step without a task, on the thread that has read the frame if
+//! A request from the call of its handler to its reply. Its first poll is a step without a task, by the reader if
 //! the request begins at once and its topic does not count as blocking. Most handlers end there. A handler that waits becomes a task.
 //! `init` and health checks are tasks from the start.
 
@@ -19,7 +19,7 @@ use crate::log::{Scope, log_error};
 use crate::reply::Reply;
 use crate::request::{Request, TopicKind};
 
-/// Runs handlers: with the threads of a process (`transport/thread_executor.rs`), or on the one thread of the test harness.
+/// Runs handlers: with the threads of a process (`transport/process_executor.rs`), or on the one thread of the test harness.
 pub(crate) trait Executor: Clock {
     /// Queues a step, and returns at once. It never runs the step itself: the caller may hold a lock. If no thread can run the step, it is
     /// dropped, and its request is answered with `INTERNAL`.

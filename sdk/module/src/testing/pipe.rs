@@ -16,7 +16,6 @@ use crate::launcher::Launcher;
 use crate::outgoing::{Done, Outgoing, Sink, WriteBuffer};
 use crate::requests::{Executor, Step, StepClass};
 use crate::session::{DEFAULT_GRACE, Session};
-use crate::thread_id::current_thread_id;
 use crate::transport::connection::BATCH_FRAMES;
 
 /// A module without a host: the caller writes and reads the bytes of `PROTOCOL.md` itself. Its clock stands still except in
@@ -103,6 +102,14 @@ impl Sink for Output {
         // Never called: a buffer is never full.
         done(bytes, Ok(()));
     }
+
+    fn gathers(&self) -> bool {
+        true
+    }
+
+    fn flush_soon(&self) {
+        // Each method of `Pipe` flushes at its end.
+    }
 }
 
 impl std::fmt::Debug for Pipe {
@@ -141,7 +148,6 @@ impl Pipe {
     /// if none. `bytes` may hold several frames, or a part of one, or nothing. Timers, tasks of tokio and the shutdown go on only in
     /// [`wait`](Self::wait) and [`hang_up`](Self::hang_up).
     pub fn exchange(&mut self, mut bytes: &[u8]) -> Vec<u8> {
-        self.gather_writes();
         let Self { session, decoder, steps, runtime, .. } = self;
         let _runtime = runtime.enter();
         session.log_scope().run(|| {
@@ -163,7 +169,6 @@ impl Pipe {
     /// Advances the clock by this time, and runs the module's steps, timers, deadlines and tasks of that time. It waits only for threads of
     /// `ixt_sdk::blocking`, while which the clock stands still. Returns the bytes that the module has written; empty if none.
     pub fn wait(&mut self, time: Duration) -> Vec<u8> {
-        self.gather_writes();
         self.runtime.block_on(async {
             let end = Instant::now() + time;
             tokio::select! {
@@ -178,7 +183,6 @@ impl Pipe {
     /// Closes the connection, as when the host dies, and runs the module to its end. Returns the last bytes that it has written, or `None`
     /// if it has not ended within 15 seconds of its clock, three times its grace period.
     pub fn hang_up(self) -> Option<Vec<u8>> {
-        self.gather_writes();
         let ended = self.runtime.block_on(async {
             self.session.host_gone();
             tokio::select! {
@@ -191,14 +195,9 @@ impl Pipe {
         ended.then(|| self.take_output())
     }
 
-    /// Makes the caller's thread the reader, so that replies are gathered and written together.
-    fn gather_writes(&self) {
-        self.session.outgoing().set_reader(current_thread_id());
-    }
-
     /// Writes the gathered replies, and returns all bytes since the last call.
     fn take_output(&self) -> Vec<u8> {
-        self.session.outgoing().end_reader();
+        self.session.outgoing().flush();
         std::mem::take(&mut *lock(&self.output.0))
     }
 }

@@ -16,7 +16,6 @@ use tokio::time::{Instant, sleep_until};
 use crate::clock::Clock;
 use crate::requests::{Executor, Step, StepClass};
 use crate::session::Session;
-use crate::thread_id::current_thread_id;
 
 /// Runs each step as a task of tokio, whatever its class. For each deadline, another task sleeps until then.
 #[derive(Debug)]
@@ -42,7 +41,6 @@ impl PlainExecutor {
             )]
             let socket = AsyncFd::with_interest(stream, Interest::READABLE).expect("the runtime has its I/O driver");
             let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES);
-            session.outgoing().set_reader(current_thread_id());
             loop {
                 session.log_scope().run(|| session.take_frames(&mut decoder, usize::MAX));
                 // Lets the tasks of these frames run, so that their replies are written together.
@@ -55,7 +53,7 @@ impl PlainExecutor {
                     _ => break,
                 }
             }
-            session.outgoing().end_reader();
+            session.outgoing().flush();
             session.host_gone();
         });
     }

@@ -1,32 +1,35 @@
-//! Which thread is the reader. The reader reads from the host, and also runs the handlers of the frames: that makes small handlers fast.
-//! But a handler may block or compute, and then its thread doesn't read. So reading is a lease: a thread that has run one step for 3 to
-//! 5 ms loses it to a new thread. The old thread ends when its handler returns.
+//! Who reads. The reader reads from the host, and also runs the handlers of the frames: that makes small handlers fast. In a process
+//! whose runtime the SDK has made, the reader is a task of that runtime, and otherwise a thread. But a handler may block or compute, and
+//! then its reader doesn't read. So reading is a lease: a reader that has run one step for 3 to 5 ms loses it to a new thread, and so does
+//! the task if the workers of the runtime have had no time for it for so long. A thread that loses it ends when its handler returns. The
+//! task gets it back.
 //!
 //! ```text
-//!               begin                take_over by a new thread
-//!    (no one) ────────► Reading ◄──────────────────────┐
-//!                        │   ▲                         │
-//!             next: Run  │   │ next: Read              │
-//!                        ▼   │                         │
+//!               begin              take_over by a new thread
+//!    (no one) ────────► Reading ◄────────────────────────────┐
+//!                        │   ▲ ▲ rest, after 100 ms: back to │
+//!             next: Run  │   │ └──── the task, if it is free  │
+//!                        ▼   │ next: Read                    │
 //!                       Running ──2 checks, 2 ms──► stuck: steps that
 //!                                                   were ready run elsewhere
 //!    from any: retire (end of input), end (end of the session) ──► (no one)
 //! ```
 //!
-//! This is only the state: callers pass times and threads. `thread_executor` puts it under a lock.
+//! This is only the state: callers pass times and readers. `process_executor` puts it under a lock.
 //!
 //! With plain tasks of tokio instead, a small call takes 15 to 19 % longer, and a health check waits as long as a handler blocks; with
 //! the takeover it takes less than 10 ms (tests/bench/README.md).
 
 use std::collections::VecDeque;
-use std::thread::ThreadId;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a step may go on running after a second check has found it running. Then its thread loses the lease. Time in which the
-/// thread has no processor doesn't count, since a new thread would have none either. Together with the checks and the start of a
-/// thread this stays below the 10 ms that RUNTIME.md promises.
+use crate::this_thread::ReaderId;
+
+/// How long a step may go on running after a second check has found it running. Then its reader loses the lease. Time in which its
+/// thread has no processor doesn't count, since a new thread would have none either. The same for a task that has had something to do at
+/// two checks, and has not run. Together with the checks and the start of a thread this stays below the 10 ms that RUNTIME.md promises.
 pub(super) const STUCK_AFTER: Duration = Duration::from_millis(2);
 /// The time between two checks of the watchdog while steps are run, and for [`MAX_IDLE_CHECKS`] checks after that.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(1);
@@ -36,11 +39,21 @@ const MAX_IDLE_CHECKS: u32 = 200;
 /// runs more steps.
 pub(super) const MAX_BURST: Duration = Duration::from_millis(1);
 
-/// The lease, and the steps that its holder has to run. `S` is a step, `T` the id of a thread. No method blocks, and none runs a step.
+/// How long a thread keeps the lease at least before it gives it back to the task: whatever has kept that from running may do so again.
+pub(super) const KEEP_FOR: Duration = Duration::from_millis(100);
+
+/// The lease, and the steps that its holder has to run. `S` is a step, `R` the id of a reader. No method blocks, and none runs a step.
 #[derive(Debug)]
-pub(super) struct ReaderLease<S, T = ThreadId> {
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(super) struct ReaderLease<S, R = ReaderId> {
     /// The reader. `None` before the first one, and after the reading has ended.
-    holder: Option<T>,
+    holder: Option<R>,
+    /// The reader that is a task. `None` if all are threads.
+    task: Option<R>,
+    /// Whether the task has lost the lease in a step that goes on.
+    task_is_stuck: bool,
+    /// When a thread has last taken the lease.
+    taken_at: Option<Instant>,
     /// Since when the holder runs the current step. `None` while it reads.
     running_since: Option<Instant>,
     /// When the holder ran its first step since it last waited for the host, or was told to read between steps. `None` if it has run
@@ -56,6 +69,11 @@ pub(super) struct ReaderLease<S, T = ThreadId> {
     idle_checks: u32,
     /// The step that ran at the last check that found one running. `None` before the first.
     suspect: Option<Suspect>,
+    /// How often the holder has asked what to do next.
+    asked: u64,
+    /// The first check that found something to do for the task, which did not run; the value of `asked` then. `None` if the last check
+    /// found nothing.
+    kept_waiting: Option<(Instant, u64)>,
     /// Whether a thread was started that will call `take_over`.
     taking_over: bool,
     /// When `Session::expire` has to be called. `None`: never.
@@ -73,7 +91,7 @@ struct Suspect {
     seen_again: Option<(Instant, Duration)>,
 }
 
-/// The next thing for a thread to do.
+/// The next thing for a reader to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next<S> {
     /// Run this step. With `notify`, notify the watchdog first.
@@ -81,7 +99,7 @@ pub(super) enum Next<S> {
     /// Take frames. With `wait`, no step is ready: wait for the host if no frame has come. Without it, steps have run for [`MAX_BURST`]:
     /// write the replies, read the frames that have come, and ask again.
     Read { wait: bool },
-    /// End: this thread does not have the lease.
+    /// End, or wait for the lease: this reader does not have it.
     Leave,
 }
 
@@ -98,11 +116,14 @@ pub(super) enum Check {
     Leave,
 }
 
-impl<S, T: Copy + Eq> ReaderLease<S, T> {
-    /// A lease that no thread has. Until [`begin`](Self::begin), each step that is scheduled is returned to its caller.
+impl<S, R: Copy + Eq> ReaderLease<S, R> {
+    /// A lease that nobody has. Until [`begin`](Self::begin), each step that is scheduled is returned to its caller.
     pub(super) fn new() -> Self {
         Self {
             holder: None,
+            task: None,
+            task_is_stuck: false,
+            taken_at: None,
             running_since: None,
             burst_since: None,
             urgent: VecDeque::new(),
@@ -110,23 +131,28 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
             watched: false,
             idle_checks: 0,
             suspect: None,
+            asked: 0,
+            kept_waiting: None,
             taking_over: false,
             deadline: None,
             ended: false,
         }
     }
 
-    /// Gives the lease to the first thread.
-    pub(super) fn begin(&mut self, thread: T) {
-        self.holder = Some(thread);
+    /// Gives the lease to the first reader.
+    pub(super) fn begin(&mut self, reader: R, is_task: bool) {
+        self.holder = Some(reader);
+        self.task = is_task.then_some(reader);
     }
 
-    /// The next thing for this thread to do, which has done the thing before. Calls `now` only if the time matters. Urgent steps come
-    /// first; after [`MAX_BURST`] the thread has to read before the next step.
-    pub(super) fn next(&mut self, thread: T, now: impl FnOnce() -> Instant) -> Next<S> {
-        if self.holder != Some(thread) {
+    /// The next thing for this reader to do, which has done the thing before. Calls `now` only if the time matters. Urgent steps come
+    /// first; after [`MAX_BURST`] the reader has to read before the next step.
+    pub(super) fn next(&mut self, reader: R, now: impl FnOnce() -> Instant) -> Next<S> {
+        if self.holder != Some(reader) {
+            self.task_is_stuck &= self.task != Some(reader);
             return Next::Leave;
         }
+        self.asked += 1;
         self.running_since = None;
         let idle = self.urgent.is_empty() && self.ready.is_empty();
         if idle && self.burst_since.is_none() {
@@ -149,15 +175,35 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
         }
     }
 
-    /// To be called before the holder waits for the host.
-    pub(super) fn rest(&mut self) {
+    /// To be called before the holder waits for the host. Returns false if it has to leave instead: it is a thread, and has given the lease
+    /// back to the task. Calls `now` only for a thread in place of the task.
+    pub(super) fn rest(&mut self, now: impl FnOnce() -> Instant) -> bool {
         self.burst_since = None;
+        if self.task.is_none() || self.task == self.holder || self.task_is_stuck {
+            return true;
+        }
+        let has_kept = self.taken_at.is_none_or(|taken| now().duration_since(taken) >= KEEP_FOR);
+        if has_kept {
+            self.holder = self.task;
+        }
+        !has_kept
     }
 
-    /// Queues a step for the holder, if `thread`, the calling one, is the holder. Otherwise returns it: the caller has to run it on another
-    /// thread.
-    pub(super) fn schedule(&mut self, thread: T, step: S, urgent: bool) -> Option<S> {
-        if self.holder != Some(thread) {
+    /// Whether the reading has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.holder.is_none()
+    }
+
+    /// Has the watchdog check every [`CHECK_INTERVAL`] for a while. Returns whether it has to be notified.
+    pub(super) fn keep_watching(&mut self) -> bool {
+        self.idle_checks = 0;
+        !std::mem::replace(&mut self.watched, true)
+    }
+
+    /// Queues a step for the holder, if the calling thread is `reader`, and that is the holder. Otherwise returns it: the caller has to run
+    /// it on another thread.
+    pub(super) fn schedule(&mut self, reader: Option<R>, step: S, urgent: bool) -> Option<S> {
+        if reader.is_none() || self.holder != reader {
             return Some(step);
         }
         if urgent { &mut self.urgent } else { &mut self.ready }.push_back(step);
@@ -173,9 +219,16 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
         earlier
     }
 
-    /// The next thing for the watchdog to do, which asks again when it has done it. `waited` returns how long the holder has waited for a
-    /// processor in all its life. [`Check::TakeOver`] is not returned again before `take_over` or `take_over_later` was called.
-    pub(super) fn check(&mut self, now: Instant, waited: impl FnOnce() -> Duration) -> Check {
+    /// The next thing for the watchdog to do, which asks again when it has done it. `waited` returns how long the holder's thread has waited
+    /// for a processor in all its life. `is_kept` says whether no worker has time for the task, `has_input` whether the socket has
+    /// something to read. [`Check::TakeOver`] is not returned again before `take_over` or `take_over_later` was called.
+    pub(super) fn check(
+        &mut self,
+        now: Instant,
+        waited: impl FnOnce() -> Duration,
+        is_kept: bool,
+        has_input: impl FnOnce() -> bool,
+    ) -> Check {
         if self.ended {
             return Check::Leave;
         }
@@ -184,8 +237,25 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
             return Check::Expire;
         }
         match self.running_since {
-            None => self.idle_checks += 1,
-            Some(_) if self.taking_over => {}
+            _ if self.taking_over => {}
+            None if is_kept => {
+                self.idle_checks = 0;
+                let has_work = self.holder == self.task && (!self.ready.is_empty() || has_input());
+                match self.kept_waiting {
+                    _ if !has_work => self.kept_waiting = None,
+                    Some((since, asked)) if asked == self.asked => {
+                        if now.duration_since(since) >= STUCK_AFTER {
+                            self.taking_over = true;
+                            return Check::TakeOver;
+                        }
+                    }
+                    _ => self.kept_waiting = Some((now, self.asked)),
+                }
+            }
+            None => {
+                self.kept_waiting = None;
+                self.idle_checks += 1;
+            }
             Some(since) => {
                 self.idle_checks = 0;
                 match &mut self.suspect {
@@ -211,25 +281,32 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
         Check::Wait(self.watched.then_some(CHECK_INTERVAL).into_iter().chain(until_deadline).min())
     }
 
-    /// Gives the lease to this thread, and returns the steps that were ready for the old holder: the caller has to run them on other
-    /// threads, since they may block too. Urgent steps are not among them: this thread runs them. `None`, and the lease stays, if the
-    /// holder is no longer stuck.
-    pub(super) fn take_over(&mut self, thread: T) -> Option<VecDeque<S>> {
+    /// Gives the lease to this reader, and returns the steps that were ready for the old holder: the caller has to run them on other
+    /// threads, since they may block too; urgent steps are not among them, since this reader runs them. Also returns whether the holder was
+    /// stuck in a step. `None`, and the lease stays, if the holder has gone on meanwhile.
+    pub(super) fn take_over(&mut self, reader: R, now: Instant) -> Option<(VecDeque<S>, bool)> {
         self.taking_over = false;
         let is_stuck = self.suspect.as_ref().is_some_and(|suspect| self.running_since == Some(suspect.since));
-        if !is_stuck {
+        let is_kept = self.running_since.is_none() && self.kept_waiting.is_some_and(|(_, asked)| asked == self.asked);
+        if self.holder.is_none() || !is_stuck && !is_kept {
             return None;
         }
-        self.holder = Some(thread);
+        if self.holder == self.task {
+            self.task_is_stuck = is_stuck;
+        }
+        self.taken_at = Some(now);
+        self.kept_waiting = None;
+        self.holder = Some(reader);
         self.running_since = None;
         self.burst_since = None;
-        Some(std::mem::take(&mut self.ready))
+        Some((std::mem::take(&mut self.ready), is_stuck))
     }
 
     /// To be called if the thread for a takeover could not be started: some checks later, [`Check::TakeOver`] is returned again.
     pub(super) fn take_over_later(&mut self) {
         self.taking_over = false;
         self.suspect = None;
+        self.kept_waiting = None;
     }
 
     /// Does the same as [`retire`](Self::retire), and ends the watchdog: its next check returns [`Check::Leave`].
@@ -238,7 +315,7 @@ impl<S, T: Copy + Eq> ReaderLease<S, T> {
         self.retire()
     }
 
-    /// Ends the reading: no thread has the lease, and each step that is scheduled later is returned to its caller. Returns the steps that
+    /// Ends the reading: nobody has the lease, and each step that is scheduled later is returned to its caller. Returns the steps that
     /// were ready, the urgent ones first: the caller has to run them on other threads.
     pub(super) fn retire(&mut self) -> VecDeque<S> {
         self.holder = None;
@@ -254,7 +331,7 @@ mod tests {
     /// A lease that thread 1 has.
     fn first<S>() -> ReaderLease<S, u64> {
         let mut lease = ReaderLease::new();
-        lease.begin(1);
+        lease.begin(1, false);
         lease
     }
 
@@ -272,7 +349,7 @@ mod tests {
     ) -> (Check, u32) {
         for ms in 0..most {
             let passed = CHECK_INTERVAL * ms;
-            let look = lease.check(from + passed, || waited(passed));
+            let look = lease.check(from + passed, || waited(passed), false, || false);
             if !matches!(look, Check::Wait(_)) {
                 return (look, ms);
             }
@@ -292,9 +369,9 @@ mod tests {
     fn the_holder_runs_the_steps_that_it_schedules_and_other_threads_run_theirs() {
         let (mut lease, now) = (first(), Instant::now());
         assert_eq!(poll(&mut lease, 1, now), read());
-        assert_eq!(lease.schedule(1, 10, false), None);
-        assert_eq!(lease.schedule(0, 20, false), Some(20));
-        assert_eq!(lease.schedule(1, 11, false), None);
+        assert_eq!(lease.schedule(Some(1), 10, false), None);
+        assert_eq!(lease.schedule(None, 20, false), Some(20));
+        assert_eq!(lease.schedule(Some(1), 11, false), None);
         assert_eq!(poll(&mut lease, 1, now), Next::Run { step: 10, notify: true });
         assert_eq!(poll(&mut lease, 1, now), Next::Run { step: 11, notify: false });
         assert_eq!(poll(&mut lease, 1, now), read());
@@ -305,13 +382,13 @@ mod tests {
     fn the_holder_reads_after_each_burst_and_runs_urgent_steps_first() {
         let (mut lease, now) = (first(), Instant::now());
         for handler in 0..3 {
-            lease.schedule(1, handler, false);
+            lease.schedule(Some(1), handler, false);
         }
         assert_eq!(poll(&mut lease, 1, now), Next::Run { step: 0, notify: true });
         let later = now + MAX_BURST;
         assert_eq!(poll(&mut lease, 1, later), Next::Read { wait: false });
-        lease.schedule(1, 10, true);
-        lease.schedule(1, 11, true);
+        lease.schedule(Some(1), 10, true);
+        lease.schedule(Some(1), 11, true);
         for handler in [10, 11, 1, 2] {
             assert_eq!(poll(&mut lease, 1, later), Next::Run { step: handler, notify: false });
         }
@@ -329,7 +406,7 @@ mod tests {
                         polled += 1;
                         now += MAX_BURST / 5;
                     }
-                    Next::Read { wait: true } => drop(lease.schedule(1, handler, false)),
+                    Next::Read { wait: true } => drop(lease.schedule(Some(1), handler, false)),
                     Next::Read { wait: false } => break,
                     Next::Leave => panic!("it has the lease"),
                 }
@@ -339,9 +416,9 @@ mod tests {
         assert_eq!(poll_until_it_looks(&mut lease), 5);
         assert_eq!(poll_until_it_looks(&mut lease), 5);
         // Time in which it waits for the host doesn't count.
-        lease.schedule(1, 1, false);
+        lease.schedule(Some(1), 1, false);
         poll(&mut lease, 1, now);
-        lease.rest();
+        assert!(lease.rest(|| now));
         now += MAX_BURST;
         assert_eq!(poll(&mut lease, 1, now), read());
     }
@@ -349,16 +426,20 @@ mod tests {
     #[test]
     fn a_thread_that_is_stuck_loses_the_lease_and_the_steps_that_were_ready() {
         let (mut lease, now) = (first(), Instant::now());
-        lease.schedule(1, 10, false);
-        lease.schedule(1, 11, false);
+        lease.schedule(Some(1), 10, false);
+        lease.schedule(Some(1), 11, false);
         assert_eq!(poll(&mut lease, 1, now), Next::Run { step: 10, notify: true });
         assert_eq!(look(&mut lease, now, 10, never), (Check::TakeOver, 3));
         let late = now + 3 * CHECK_INTERVAL;
-        assert_eq!(lease.check(late, || Duration::ZERO), Check::Wait(Some(CHECK_INTERVAL)), "one thread is enough");
+        assert_eq!(
+            lease.check(late, || Duration::ZERO, false, || false),
+            Check::Wait(Some(CHECK_INTERVAL)),
+            "one thread is enough"
+        );
         // A step that the stuck thread wakes before the takeover is run elsewhere, like those that were ready before.
-        assert_eq!(lease.schedule(1, 12, false), None);
-        assert_eq!(lease.take_over(2), Some(VecDeque::from([11, 12])));
-        assert_eq!(lease.schedule(1, 13, false), Some(13));
+        assert_eq!(lease.schedule(Some(1), 12, false), None);
+        assert_eq!(lease.take_over(2, now), Some((VecDeque::from([11, 12]), true)));
+        assert_eq!(lease.schedule(Some(1), 13, false), Some(13));
         assert_eq!(poll(&mut lease, 1, late), Next::Leave);
         assert_eq!(poll(&mut lease, 2, late), read());
     }
@@ -366,19 +447,19 @@ mod tests {
     #[test]
     fn a_thread_that_came_free_in_time_keeps_the_lease() {
         let (mut lease, now) = (first(), Instant::now());
-        lease.schedule(1, 10, false);
+        lease.schedule(Some(1), 10, false);
         poll(&mut lease, 1, now);
         assert_eq!(look(&mut lease, now, 10, never).0, Check::TakeOver);
-        lease.schedule(1, 11, false);
+        lease.schedule(Some(1), 11, false);
         poll(&mut lease, 1, now + MAX_BURST / 2);
-        assert_eq!(lease.take_over(2), None, "it polls another one now");
+        assert_eq!(lease.take_over(2, now), None, "it polls another one now");
         assert_eq!(poll(&mut lease, 1, now), read());
     }
 
     #[test]
     fn a_thread_that_has_no_processor_is_not_stuck() {
         let (mut lease, now) = (first(), Instant::now());
-        lease.schedule(1, 10, false);
+        lease.schedule(Some(1), 10, false);
         poll(&mut lease, 1, now);
         assert_eq!(look(&mut lease, now, 100, |passed| passed), (Check::Wait(None), 100));
         // It has one for half of the time.
@@ -391,7 +472,7 @@ mod tests {
     #[test]
     fn a_takeover_that_no_thread_could_be_started_for_is_tried_again() {
         let (mut lease, now) = (first(), Instant::now());
-        lease.schedule(1, 10, false);
+        lease.schedule(Some(1), 10, false);
         poll(&mut lease, 1, now);
         assert_eq!(look(&mut lease, now, 10, never), (Check::TakeOver, 3));
         lease.take_over_later();
@@ -401,14 +482,15 @@ mod tests {
     #[test]
     fn the_watchdog_sleeps_while_no_step_runs() {
         let (mut lease, now) = (first::<u32>(), Instant::now());
-        assert_eq!(lease.check(now, || Duration::ZERO), Check::Wait(None));
-        lease.schedule(1, 10, false);
+        assert_eq!(lease.check(now, || Duration::ZERO, false, || false), Check::Wait(None));
+        lease.schedule(Some(1), 10, false);
         poll(&mut lease, 1, now);
         poll(&mut lease, 1, now);
-        let looks =
-            (0..1000).filter(|_| lease.check(now, || Duration::ZERO) == Check::Wait(Some(CHECK_INTERVAL))).count();
+        let looks = (0..1000)
+            .filter(|_| lease.check(now, || Duration::ZERO, false, || false) == Check::Wait(Some(CHECK_INTERVAL)))
+            .count();
         assert!(looks > 10 && looks < 200, "{looks}");
-        lease.schedule(1, 11, false);
+        lease.schedule(Some(1), 11, false);
         assert_eq!(poll(&mut lease, 1, now), Next::Run { step: 11, notify: true }, "the watchdog sleeps");
     }
 
@@ -416,13 +498,63 @@ mod tests {
     fn a_thread_that_has_read_the_end_leaves_its_steps_to_other_threads() {
         let (mut lease, now) = (first(), Instant::now());
         for (handler, urgent) in [(10, false), (11, false), (20, true)] {
-            lease.schedule(1, handler, urgent);
+            lease.schedule(Some(1), handler, urgent);
         }
         poll(&mut lease, 1, now);
         assert_eq!(poll(&mut lease, 1, now + MAX_BURST), Next::Read { wait: false });
         assert_eq!(lease.retire(), [10, 11]);
-        assert_eq!(lease.schedule(1, 12, false), Some(12));
+        assert_eq!(lease.schedule(Some(1), 12, false), Some(12));
         assert_eq!(poll(&mut lease, 1, now), Next::Leave);
+    }
+
+    #[test]
+    fn the_task_gets_the_lease_back_when_it_is_free() {
+        let now = Instant::now();
+        let mut lease = ReaderLease::<u32, u64>::new();
+        lease.begin(1, true);
+        lease.schedule(Some(1), 10, false);
+        poll(&mut lease, 1, now);
+        assert!(lease.rest(|| now), "it has the lease");
+        assert_eq!(look(&mut lease, now, 10, never).0, Check::TakeOver);
+        assert_eq!(lease.take_over(2, now), Some((VecDeque::new(), true)));
+        let late = now + KEEP_FOR;
+        assert!(lease.rest(|| late), "the task is in its step");
+        assert_eq!(poll(&mut lease, 1, late), Next::Leave);
+        assert!(lease.rest(|| late - CHECK_INTERVAL), "not at once");
+        assert_eq!(poll(&mut lease, 2, late), read());
+        assert!(!lease.rest(|| late));
+        assert_eq!(poll(&mut lease, 2, late), Next::Leave);
+        assert_eq!(poll(&mut lease, 1, late), read());
+    }
+
+    #[test]
+    fn a_task_that_no_worker_has_time_for_loses_the_lease() {
+        let now = Instant::now();
+        let check = |lease: &mut ReaderLease<u32, u64>, ms, is_kept, has_input| {
+            lease.check(now + CHECK_INTERVAL * ms, || Duration::ZERO, is_kept, || has_input)
+        };
+        let mut lease = ReaderLease::<u32, u64>::new();
+        lease.begin(1, true);
+        for (is_kept, has_input) in [(false, true), (true, false)] {
+            assert!((0..10).all(|ms| matches!(check(&mut lease, ms, is_kept, has_input), Check::Wait(_))));
+        }
+        for ms in 0..10 {
+            assert!(matches!(check(&mut lease, ms, true, true), Check::Wait(_)));
+            // It has run after all.
+            assert_eq!(poll(&mut lease, 1, now), read());
+        }
+        assert!((0..2).all(|ms| matches!(check(&mut lease, ms, true, true), Check::Wait(_))));
+        assert_eq!(check(&mut lease, 2, true, true), Check::TakeOver);
+        assert_eq!(lease.take_over(2, now), Some((VecDeque::new(), false)));
+        assert_eq!(poll(&mut lease, 1, now), Next::Leave);
+        assert!((0..10).all(|ms| matches!(check(&mut lease, ms, true, true), Check::Wait(_))), "a thread reads");
+        assert!(!lease.rest(|| now + KEEP_FOR));
+        // Steps that are ready count as work.
+        lease.schedule(Some(1), 10, false);
+        assert!((0..2).all(|ms| matches!(check(&mut lease, ms, true, false), Check::Wait(_))));
+        assert_eq!(check(&mut lease, 2, true, false), Check::TakeOver);
+        assert_eq!(poll(&mut lease, 1, now), Next::Run { step: 10, notify: true });
+        assert_eq!(lease.take_over(3, now), None, "it runs a step now");
     }
 
     #[test]
@@ -432,9 +564,9 @@ mod tests {
         assert!(lease.wake_at(now + 2 * second));
         assert!(lease.wake_at(now + second));
         assert!(!lease.wake_at(now + 3 * second), "it checks before that anyway");
-        assert_eq!(lease.check(now, || Duration::ZERO), Check::Wait(Some(second)));
-        assert_eq!(lease.check(now + second, || Duration::ZERO), Check::Expire);
-        assert_eq!(lease.check(now + second, || Duration::ZERO), Check::Wait(None));
+        assert_eq!(lease.check(now, || Duration::ZERO, false, || false), Check::Wait(Some(second)));
+        assert_eq!(lease.check(now + second, || Duration::ZERO, false, || false), Check::Expire);
+        assert_eq!(lease.check(now + second, || Duration::ZERO, false, || false), Check::Wait(None));
     }
 
     /// Checks in every order of the threads' steps that each handler is run exactly once, and that gathered replies are written. The lock
@@ -453,18 +585,12 @@ mod tests {
             lease: ReaderLease<u32, u64>,
             now: Instant,
             run: Vec<u32>,
-            /// As in `Outgoing`: the thread that gathers what it writes, and whether something is gathered.
-            reader: u64,
+            /// As in `Outgoing`: whether something is gathered.
             gathered: bool,
         }
 
         /// As `Connection::read`, up to where it would wait for the host.
         fn read(world: &Mutex<World>, thread: u64) {
-            {
-                let mut world = world.lock().unwrap();
-                world.reader = thread;
-                world.gathered = false;
-            }
             loop {
                 let mut guard = world.lock().unwrap();
                 let now = guard.now;
@@ -476,12 +602,12 @@ mod tests {
                         if step == 10 {
                             // Here it may be stuck. Then it wakes another handler, and replies.
                             let mut guard = world.lock().unwrap();
-                            if let Some(other) = guard.lease.schedule(thread, 20, false) {
+                            if let Some(other) = guard.lease.schedule(Some(thread), 20, false) {
                                 guard.run.push(other);
                             }
                             drop(guard);
                             let mut guard = world.lock().unwrap();
-                            guard.gathered |= guard.reader == thread;
+                            guard.gathered = true;
                         }
                     }
                     Next::Read { wait } => {
@@ -498,16 +624,16 @@ mod tests {
         /// `wakers` is the number of threads that are never the reader, each of which wakes a handler.
         fn model(wakers: u32) {
             let mut lease = first();
-            lease.schedule(1, 10, false);
-            lease.schedule(1, 11, false);
-            let world = World { lease, now: Instant::now(), run: Vec::new(), reader: 0, gathered: false };
+            lease.schedule(Some(1), 10, false);
+            lease.schedule(Some(1), 11, false);
+            let world = World { lease, now: Instant::now(), run: Vec::new(), gathered: false };
             let world = Arc::new(Mutex::new(world));
             let wakers: Vec<_> = (0..wakers)
                 .map(|waker| {
                     let world = Arc::clone(&world);
                     thread::spawn(move || {
                         let mut world = world.lock().unwrap();
-                        if let Some(step) = world.lease.schedule(0, 30 + waker, false) {
+                        if let Some(step) = world.lease.schedule(None, 30 + waker, false) {
                             world.run.push(step);
                         }
                     })
@@ -521,11 +647,14 @@ mod tests {
                         let check = {
                             let World { lease, now, .. } = &mut *world.lock().unwrap();
                             *now += STUCK_AFTER;
-                            lease.check(*now, || Duration::ZERO)
+                            lease.check(*now, || Duration::ZERO, false, || false)
                         };
                         if check == Check::TakeOver {
-                            let others = { world.lock().unwrap().lease.take_over(2) };
-                            if let Some(others) = others {
+                            let others = {
+                                let world = &mut *world.lock().unwrap();
+                                world.lease.take_over(2, world.now)
+                            };
+                            if let Some((others, _)) = others {
                                 TAKEOVERS.fetch_add(1, Ordering::Relaxed);
                                 world.lock().unwrap().run.extend(others);
                                 read(&world, 2);

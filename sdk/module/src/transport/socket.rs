@@ -10,7 +10,9 @@ use std::thread;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
+use super::process_executor::ProcessExecutor;
 use crate::outgoing::{Done, Sink, WriteBuffer};
+use crate::this_thread;
 
 /// The module's end of the connection to its host.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub(crate) struct Socket {
     /// The queue of the thread that writes while the socket is full. It does nothing else: all other threads may be waiting for a response
     /// of the host, and the host may read nothing before the module has read.
     writer: OnceLock<Sender<Job>>,
+    /// Has the watchdog, which flushes what was gathered for too long.
+    executor: Arc<ProcessExecutor>,
 }
 
 /// Writes the rest of a buffer, and waits while the socket is full.
@@ -26,8 +30,8 @@ type Job = Box<dyn FnOnce() + Send>;
 
 impl Socket {
     /// Writes to this stream. Starts no thread before the socket is full.
-    pub(crate) fn new(stream: &Arc<UnixStream>) -> Self {
-        Self { stream: Arc::clone(stream), writer: OnceLock::new() }
+    pub(crate) fn new(stream: &Arc<UnixStream>, executor: Arc<ProcessExecutor>) -> Self {
+        Self { stream: Arc::clone(stream), writer: OnceLock::new(), executor }
     }
 
     /// The queue of the writer thread. The first call starts the thread. If the system has none, the queue is closed.
@@ -63,5 +67,13 @@ impl Sink for Socket {
         if let Err(mpsc::SendError(job)) = self.writer().send(job) {
             job();
         }
+    }
+
+    fn gathers(&self) -> bool {
+        this_thread::gathers()
+    }
+
+    fn flush_soon(&self) {
+        self.executor.keep_watching();
     }
 }

@@ -82,6 +82,12 @@ impl Sink for Channel {
     fn write_later(&self, bytes: WriteBuffer, _: usize, done: Done) {
         done(bytes, Ok(()));
     }
+
+    fn gathers(&self) -> bool {
+        false
+    }
+
+    fn flush_soon(&self) {}
 }
 
 /// The host's end of the connection. Neither channel has a limit.

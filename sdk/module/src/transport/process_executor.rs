@@ -8,77 +8,102 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::thread::gettid;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::reader_lease::{Check, Next, ReaderLease};
 use crate::clock::Clock;
 use crate::requests::{Executor, Step, StepClass};
-use crate::thread_id::current_thread_id;
+use crate::this_thread::{self, ReaderId};
 
 /// The lease of a process, and what wakes the watchdog. Made before the session, which schedules its steps with it.
 #[derive(Debug)]
-pub(crate) struct ThreadExecutor {
+pub(crate) struct ProcessExecutor {
     lease: Mutex<ReaderLease<Step>>,
     /// Notified when the watchdog has to check at once.
     watchdog: Condvar,
-    /// The kernel's id of the reader's thread. 0 before the first one.
+    /// Notified when the task has the lease again, and when the reading has ended.
+    returned: Notify,
+    /// The kernel's id of the thread that ran the reader last. 0 before the first one.
     reader_tid: AtomicI32,
     /// Has the blocking pool.
     tokio: Handle,
 }
 
-impl ThreadExecutor {
-    /// A lease that no thread has: steps run on the blocking pool of `tokio` until `Connection::start` starts the reader.
+impl ProcessExecutor {
+    /// A lease that nobody has: steps run on the blocking pool of `tokio` until a reader begins.
     pub(crate) fn new(tokio: Handle) -> Self {
-        Self { lease: Mutex::new(ReaderLease::new()), watchdog: Condvar::new(), reader_tid: AtomicI32::new(0), tokio }
+        Self {
+            lease: Mutex::new(ReaderLease::new()),
+            watchdog: Condvar::new(),
+            returned: Notify::new(),
+            reader_tid: AtomicI32::new(0),
+            tokio,
+        }
     }
 
-    /// Makes this thread the first reader.
-    pub(super) fn begin(&self) {
-        self.set_reader_tid();
-        self.lock().begin(current_thread_id());
+    /// Gives the lease to the first reader, which is a task or a thread.
+    pub(super) fn begin(&self, reader: ReaderId, is_task: bool) {
+        self.lock().begin(reader, is_task);
     }
 
-    /// The next thing for this thread to do: see [`ReaderLease::next`].
-    pub(super) fn next(&self) -> Next<Step> {
-        let next = self.lock().next(current_thread_id(), Instant::now);
+    /// Notes that this thread runs the reader now, for the watchdog.
+    pub(super) fn runs_here(&self) {
+        self.reader_tid.store(this_thread::tid(), Ordering::Relaxed);
+    }
+
+    /// The next thing for this reader to do: see [`ReaderLease::next`].
+    pub(super) fn next(&self, reader: ReaderId) -> Next<Step> {
+        let next = self.lock().next(reader, Instant::now);
         if matches!(next, Next::Run { notify: true, .. }) {
             self.watchdog.notify_one();
         }
         next
     }
 
-    /// To be called before the reader waits for the host: see [`ReaderLease::rest`].
-    pub(super) fn rest(&self) {
-        self.lock().rest();
+    /// To be called before the reader waits for the host. Returns false if it has to leave instead: see [`ReaderLease::rest`].
+    pub(super) fn rest(&self) -> bool {
+        let stays = self.lock().rest(Instant::now);
+        if !stays {
+            self.returned.notify_one();
+        }
+        stays
     }
 
-    /// Blocks until the watchdog has something to do, and returns it. Never returns [`Check::Wait`]. For the watchdog's thread only.
-    pub(super) fn check(&self) -> Check {
+    /// Waits until the task, which has lost the lease, may have it again. Returns false if the reading has ended.
+    pub(super) async fn returned(&self) -> bool {
+        self.returned.notified().await;
+        !self.lock().is_over()
+    }
+
+    /// Has the watchdog check every millisecond for a while, if it does not do so already.
+    pub(super) fn keep_watching(&self) {
+        if self.lock().keep_watching() {
+            self.watchdog.notify_one();
+        }
+    }
+
+    /// What the watchdog has to do. [`Check::Wait`] has been waited for. For the watchdog's thread only. `is_kept` and `has_input`: see
+    /// [`ReaderLease::check`].
+    pub(super) fn check(&self, is_kept: bool, has_input: impl FnOnce() -> bool) -> Check {
         let mut lease = self.lock();
-        loop {
-            lease = match lease.check(Instant::now(), || self.waited_for_processor()) {
-                Check::Wait(None) => self.watchdog.wait(lease).unwrap_or_else(PoisonError::into_inner),
-                Check::Wait(Some(time)) => {
-                    self.watchdog.wait_timeout(lease, time).unwrap_or_else(PoisonError::into_inner).0
-                }
-                check => return check,
-            };
+        let check = lease.check(Instant::now(), || self.waited_for_processor(), is_kept, has_input);
+        match check {
+            Check::Wait(None) => drop(self.watchdog.wait(lease)),
+            Check::Wait(Some(time)) => drop(self.watchdog.wait_timeout(lease, time)),
+            _ => {}
         }
+        check
     }
 
-    /// Makes this thread the reader, and hands the steps that were ready to tokio's blocking pool; it runs urgent ones itself. Returns
-    /// false if the old reader is not stuck any more: this thread then has to end.
-    pub(super) fn take_over(&self) -> bool {
-        let ready = self.lock().take_over(current_thread_id());
-        if ready.is_some() {
-            self.set_reader_tid();
-        }
-        let taken = ready.is_some();
-        self.run_all_elsewhere(ready.into_iter().flatten());
-        taken
+    /// Makes this reader, which is a thread, the holder, and hands the steps that were ready to tokio's blocking pool; it runs urgent ones
+    /// itself. Returns whether the old reader is stuck in a step (otherwise it is a task that no worker has time for); `None` if it is
+    /// neither any more: the thread then has to end.
+    pub(super) fn take_over(&self, reader: ReaderId) -> Option<bool> {
+        let (ready, was_stuck) = self.lock().take_over(reader, Instant::now())?;
+        self.run_all_elsewhere(ready);
+        Some(was_stuck)
     }
 
     /// To be called when no thread could be started for a takeover: see [`ReaderLease::take_over_later`].
@@ -89,6 +114,7 @@ impl ThreadExecutor {
     /// Ends the reading: the host has closed the connection. Steps that were ready run on tokio's blocking pool, and so do all later ones.
     pub(super) fn retire(&self) {
         let ready = self.lock().retire();
+        self.returned.notify_one();
         self.run_all_elsewhere(ready);
     }
 
@@ -96,15 +122,11 @@ impl ThreadExecutor {
     pub(super) fn end(&self) {
         let ready = self.lock().end();
         self.watchdog.notify_one();
+        self.returned.notify_one();
         self.run_all_elsewhere(ready);
     }
 
-    /// Notes that the calling thread is the reader, for the watchdog.
-    fn set_reader_tid(&self) {
-        self.reader_tid.store(gettid().as_raw_nonzero().get(), Ordering::Relaxed);
-    }
-
-    /// How long the reader has waited for a processor in its life: the second figure of `/proc/…/schedstat` on Linux. Zero without that
+    /// How long the reader's thread has waited for a processor in its life: the second figure of `/proc/…/schedstat` on Linux. Zero without that
     /// file: then a thread that gets no processor counts as stuck.
     fn waited_for_processor(&self) -> Duration {
         let thread = self.reader_tid.load(Ordering::Relaxed);
@@ -132,7 +154,7 @@ impl ThreadExecutor {
     }
 }
 
-impl Clock for ThreadExecutor {
+impl Clock for ProcessExecutor {
     fn now(&self) -> Instant {
         Instant::now()
     }
@@ -144,12 +166,12 @@ impl Clock for ThreadExecutor {
     }
 }
 
-impl Executor for ThreadExecutor {
+impl Executor for ProcessExecutor {
     fn schedule(&self, step: Step, class: StepClass) {
         if class == StepClass::Blocking {
             return self.run_elsewhere(step);
         }
-        let step = self.lock().schedule(current_thread_id(), step, class == StepClass::Urgent);
+        let step = self.lock().schedule(this_thread::reader(), step, class == StepClass::Urgent);
         if let Some(step) = step {
             self.run_elsewhere(step);
         }
