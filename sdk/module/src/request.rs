@@ -72,7 +72,8 @@ impl Request {
 /// Dropping it returns it, so that the next queued request can begin; if it was split, dropping its last part does.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    issuer: Arc<dyn PermitIssuer>,
+    /// Taken when the permit is dropped.
+    issuer: Option<Arc<dyn PermitIssuer>>,
     /// Shared by all parts of a permit that was split. `None` if it was not split.
     parts: Option<Arc<()>>,
 }
@@ -86,13 +87,13 @@ pub(crate) trait PermitIssuer: Debug + Send + Sync {
 impl Permit {
     /// A permit that was counted already: `issuer` gets it back.
     pub(crate) fn new(issuer: Arc<dyn PermitIssuer>) -> Self {
-        Self { issuer, parts: None }
+        Self { issuer: Some(issuer), parts: None }
     }
 
     /// Splits the permit in two parts, which may be split again. It is returned when all parts are dropped.
     pub(crate) fn split(mut self) -> (Self, Self) {
         let parts = self.parts.get_or_insert_default();
-        let other = Self { issuer: Arc::clone(&self.issuer), parts: Some(Arc::clone(parts)) };
+        let other = Self { issuer: self.issuer.clone(), parts: Some(Arc::clone(parts)) };
         (self, other)
     }
 }
@@ -100,8 +101,10 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         // If several parts are dropped at the same time, `into_inner` returns `Some` for exactly one of them.
-        if self.parts.take().is_none_or(|parts| Arc::into_inner(parts).is_some()) {
-            Arc::clone(&self.issuer).permit_returned();
+        if self.parts.take().is_none_or(|parts| Arc::into_inner(parts).is_some())
+            && let Some(issuer) = self.issuer.take()
+        {
+            issuer.permit_returned();
         }
     }
 }

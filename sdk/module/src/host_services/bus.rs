@@ -45,8 +45,9 @@ impl<'a> Bus<'a> {
         Self { link }
     }
 
-    /// Calls a service with any bytes as payload. Awaited, it returns the callee's data, a JSON object; bytes in it are base64 text. It has
-    /// no [`ttl`](Call::ttl) unless you set one, even if the manifest of the service has one. The manifest must list the call.
+    /// Calls a service with any bytes as payload. Awaited, it returns the callee's data, a JSON object; bytes in it are base64 text, unless
+    /// [`returning`](Call::returning) sets another type. It has no [`ttl`](Call::ttl) unless you set one, even if the manifest of the
+    /// service has one. The manifest must list the call.
     pub fn send(self, topic: impl Into<Cow<'static, str>>, payload: impl AsRef<[u8]>) -> Call<Value> {
         Call::new(self.link, topic.into(), Ok(payload.as_ref().to_vec()), None)
     }
@@ -151,6 +152,27 @@ impl<R> Call<R> {
     fn new(link: &Link, topic: Cow<'static, str>, payload: Result<Vec<u8>>, ttl: Option<Duration>) -> Self {
         let unsent = Unsent { link: link.clone(), topic: topic.clone(), payload, priority: None, ttl };
         Self { topic, unsent: Some(Box::new(unsent)), sent: None, response: PhantomData }
+    }
+
+    /// Sets the type as which the response is read. Fields of the type [`Bytes`](crate::Bytes) take bytes as they come, where a
+    /// [`Value`] would have them as base64.
+    ///
+    /// ```
+    /// use ixt_sdk::Bytes;
+    /// # use ixt_sdk::{Caller, Context, Result};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Thumbnail {
+    ///     image: Bytes,
+    /// }
+    ///
+    /// # async fn example(ctx: Context, photo: Vec<u8>) -> Result<()> {
+    /// let Thumbnail { image } = ctx.bus().send("thumbnails.make", photo).returning().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn returning<T>(self) -> Call<T> {
+        Call { topic: self.topic, unsent: self.unsent, sent: self.sent, response: PhantomData }
     }
 
     /// Sets the priority. Without it, a call that is made with a [`Context`] has that of its request ([`Context::priority`]), and one

@@ -68,8 +68,13 @@ pub(super) struct Queue {
     pub(super) ready: bool,
 }
 
-/// The error of a frame over the host's limit, with its size in bytes. The frame was not queued.
-pub(super) struct TooLarge(pub(super) usize);
+/// Why a frame was not queued.
+pub(super) enum NotQueued {
+    /// It is over the host's limit for a frame: its size in bytes.
+    TooLarge(usize),
+    /// Too much waits to be written.
+    NoRoom,
+}
 
 /// The capacity of the buffer for a large frame without its attachment, in bytes. An estimate: the buffer grows if it is too small.
 pub(super) fn capacity_for(frame: &Frame<ModuleFrame<'_>>, framing: Framing) -> usize {
@@ -110,12 +115,12 @@ impl Queue {
     /// # Errors
     ///
     /// If the frame is over the host's limit. It is then not queued.
-    pub(super) fn append(&mut self, frame: &Frame<ModuleFrame<'_>>) -> Result<(), TooLarge> {
+    pub(super) fn append(&mut self, frame: &Frame<ModuleFrame<'_>>) -> Result<(), NotQueued> {
         self.append_within(frame, Some(self.max_frame_bytes))
     }
 
     /// Does the same as [`append`](Self::append) with this limit in bytes, or with none.
-    fn append_within(&mut self, frame: &Frame<ModuleFrame<'_>>, limit: Option<usize>) -> Result<(), TooLarge> {
+    fn append_within(&mut self, frame: &Frame<ModuleFrame<'_>>, limit: Option<usize>) -> Result<(), NotQueued> {
         if self.gone {
             return Ok(());
         }
@@ -123,7 +128,7 @@ impl Queue {
         let bytes = frame.write(self.framing, &mut self.unwritten.last);
         if limit.is_some_and(|limit| bytes > limit) {
             self.unwritten.last.truncate(start);
-            return Err(TooLarge(bytes));
+            return Err(NotQueued::TooLarge(bytes));
         }
         Ok(())
     }
@@ -135,9 +140,9 @@ impl Queue {
         chunk: Vec<u8>,
         attachment: Option<Vec<u8>>,
         bytes: usize,
-    ) -> Result<(), TooLarge> {
+    ) -> Result<(), NotQueued> {
         if bytes > self.max_frame_bytes {
-            return Err(TooLarge(bytes));
+            return Err(NotQueued::TooLarge(bytes));
         }
         let pooled = chunk.capacity() >= LARGE_BYTES;
         self.unwritten.push(chunk, pooled);
@@ -154,7 +159,7 @@ impl Queue {
         id: Option<u64>,
         error: &Error,
         limit: Option<usize>,
-    ) -> Result<(), TooLarge> {
+    ) -> Result<(), NotQueued> {
         let details =
             (!error.details().is_empty()).then(|| to_raw_value(error.details()).expect("a map of JSON values is JSON"));
         let body = ModuleFrame::Error(ErrorBody {

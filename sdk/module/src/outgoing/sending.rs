@@ -9,7 +9,7 @@ use std::sync::{Arc, MutexGuard};
 use ixt_protocol::{Frame, Framing, LogFrame, LogLevel, ModuleFrame, Readiness, StartingFrame, code};
 
 use super::Outgoing;
-use super::queue::{LARGE_BYTES, Queue, TooLarge, Writer, capacity_for};
+use super::queue::{LARGE_BYTES, NotQueued, Queue, Writer, capacity_for};
 use crate::error::{Error, Result};
 use crate::log::log_error;
 use crate::reply::Reply;
@@ -26,27 +26,27 @@ impl Outgoing {
     ///
     /// `RESOURCE_EXHAUSTED` for a `service_request` that is over the host's limit, or, retryable, if the host does not read.
     pub(crate) fn send(self: &Arc<Self>, frame: Frame<ModuleFrame<'_>>) -> Result<()> {
-        if matches!(frame.body, ModuleFrame::ServiceRequest(_)) {
-            self.check_room()?;
-        }
         let (queue, queued) = self.push(frame);
-        if let Err(TooLarge(bytes)) = queued {
-            let max = queue.max_frame_bytes;
-            let message = format!("the request of {bytes} bytes is over the limit of {max} bytes for a frame");
-            let error = Error::new(code::RESOURCE_EXHAUSTED, message);
-            return Err(error.detail("bytes", bytes).detail("max_frame_bytes", max));
+        match queued {
+            Ok(()) => {
+                self.written(queue);
+                Ok(())
+            }
+            Err(NotQueued::NoRoom) => Err(no_room()),
+            Err(NotQueued::TooLarge(bytes)) => {
+                let max = queue.max_frame_bytes;
+                let message = format!("the request of {bytes} bytes is over the limit of {max} bytes for a frame");
+                let error = Error::new(code::RESOURCE_EXHAUSTED, message);
+                Err(error.detail("bytes", bytes).detail("max_frame_bytes", max))
+            }
         }
-        self.written(queue);
-        Ok(())
     }
 
     /// Sends the reply to a request; `id` is the host's, `None` if it has sent none. A success or an error over the host's limit becomes
     /// the error `INTERNAL`, which is sent whatever its size; if the host does not read, a success becomes `RESOURCE_EXHAUSTED`, retryable.
     /// If the host is gone, drops the reply. Does not check that the request has no reply yet.
     pub(crate) fn reply(self: &Arc<Self>, id: Option<u64>, reply: Result<Reply>) {
-        // An error is sent even if there is no room for more: it is small.
-        let reply = reply.and_then(|reply| self.check_room().map(|()| reply));
-        let (mut queue, queued) = match reply {
+        let (mut queue, mut queued) = match reply {
             Ok(reply) => self.push(Frame { id, body: ModuleFrame::Success { data: reply.into_object() } }),
             Err(error) => {
                 let mut queue = self.lock();
@@ -55,7 +55,12 @@ impl Outgoing {
                 (queue, queued)
             }
         };
-        if let Err(TooLarge(bytes)) = queued {
+        if let Err(NotQueued::NoRoom) = queued {
+            // An error is sent even if there is no room for more: it is small.
+            let limit = queue.max_frame_bytes;
+            queued = queue.append_error(id, &no_room(), Some(limit));
+        }
+        if let Err(NotQueued::TooLarge(bytes)) = queued {
             let max = queue.max_frame_bytes;
             let message = format!("the reply of {bytes} bytes is over the limit of {max} bytes for a frame");
             let error = Error::internal(&message).detail("bytes", bytes).detail("max_frame_bytes", max);
@@ -65,15 +70,6 @@ impl Outgoing {
             return log_error(message);
         }
         self.written(queue);
-    }
-
-    /// Fails with `RESOURCE_EXHAUSTED`, retryable, if more than [`MAX_UNWRITTEN_BYTES`] wait to be written.
-    fn check_room(&self) -> Result<()> {
-        if self.lock().unwritten.len() <= MAX_UNWRITTEN_BYTES {
-            return Ok(());
-        }
-        let message = format!("the host does not read: {} MiB wait for it", MAX_UNWRITTEN_BYTES >> 20);
-        Err(Error::new(code::RESOURCE_EXHAUSTED, message).retryable())
     }
 
     /// Sends the reply to `init`. Returns whether it is a success. Before the host can read a success, `open` is called, under the lock of
@@ -175,10 +171,14 @@ impl Outgoing {
         !queue.ready && !queue.features.ready
     }
 
-    /// Queues a frame, and returns the locked queue, and whether the frame was over the host's limit. The caller then writes it. Encodes a
-    /// large frame while the queue is unlocked.
-    fn push(&self, frame: Frame<ModuleFrame<'_>>) -> (MutexGuard<'_, Queue>, Result<(), TooLarge>) {
+    /// Queues a frame, and returns the locked queue, and whether the frame was queued. The caller then writes it. Encodes a large frame while
+    /// the queue is unlocked.
+    fn push(&self, frame: Frame<ModuleFrame<'_>>) -> (MutexGuard<'_, Queue>, Result<(), NotQueued>) {
         let mut queue = self.lock();
+        let needs_room = matches!(frame.body, ModuleFrame::ServiceRequest(_) | ModuleFrame::Success { .. });
+        if needs_room && queue.unwritten.len() > MAX_UNWRITTEN_BYTES {
+            return (queue, Err(NotQueued::NoRoom));
+        }
         if frame.body.object().is_none_or(|object| object.bytes() < LARGE_BYTES) || queue.gone {
             let queued = queue.append(&frame);
             return (queue, queued);
@@ -197,4 +197,10 @@ impl Outgoing {
         };
         (queue, queued)
     }
+}
+
+/// The error of a request or reply for which there is no room, since more than [`MAX_UNWRITTEN_BYTES`] wait.
+fn no_room() -> Error {
+    let message = format!("the host does not read: {} MiB wait for it", MAX_UNWRITTEN_BYTES >> 20);
+    Error::new(code::RESOURCE_EXHAUSTED, message).retryable()
 }

@@ -77,16 +77,13 @@ impl Outgoing {
     }
 
     /// To be called by the reader when the socket has no more input: writes the queue, and counts this for the pool, which frees its
-    /// buffers when it was not used for long.
-    pub(crate) fn flush_at_rest(self: &Arc<Self>) {
+    /// buffers when it was not used for long. Returns whether the pool holds buffers, or will when those that are being written come back.
+    pub(crate) fn flush_at_rest(self: &Arc<Self>) -> bool {
         let mut queue = self.lock();
         queue.pool.age();
+        let uses_pool = queue.pool.is_in_use();
         self.write_now(queue);
-    }
-
-    /// Whether the pool holds buffers, or will when those that are being written come back.
-    pub(crate) fn uses_pool(&self) -> bool {
-        self.lock().pool.is_in_use()
+        uses_pool
     }
 
     /// Frees the buffers of the pool.

@@ -6,6 +6,7 @@
 //! the same thread. On a runtime of the author it is a thread: nothing tells when the workers of such a runtime are busy, or have nothing
 //! more to run. A reader that replaces another one is always a thread.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -20,7 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::runtime::Handle;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout};
@@ -152,12 +153,13 @@ impl Connection {
 
     /// The reader that is a task: reads frames and runs handlers until the reading ends. Waits while a thread has its lease.
     async fn read_in_task(&self, reader: ReaderId, socket: &AsyncFd<Arc<UnixStream>>) {
+        let mut holds_buffers = false;
         loop {
-            if self.holds_buffers() && timeout(RELEASE_BUFFERS_AFTER, socket.readable()).await.is_err() {
+            if holds_buffers && timeout(RELEASE_BUFFERS_AFTER, readable(socket)).await.is_err() {
                 self.release_buffers();
             }
-            let Ok(mut ready) = socket.readable().await else { return self.close() };
-            match self.run(reader, &mut true) {
+            let Ok(mut ready) = readable(socket).await else { return self.close() };
+            match self.run(reader, &mut true, &mut holds_buffers) {
                 // The socket was empty. This does nothing if it has got more since.
                 Stop::Rest => ready.clear_ready(),
                 Stop::Pause => {
@@ -178,12 +180,12 @@ impl Connection {
     /// A reader that is a thread: reads frames and runs handlers while it has the lease.
     fn read_in_thread(&self, reader: ReaderId) {
         let _tokio = self.tokio.enter();
-        let mut has_input = true;
+        let (mut has_input, mut holds_buffers) = (true, false);
         loop {
-            match self.run(reader, &mut has_input) {
+            match self.run(reader, &mut has_input, &mut holds_buffers) {
                 Stop::Pause => {}
                 Stop::Leave => return,
-                Stop::Rest if self.wait_for_input(&mut has_input) => {}
+                Stop::Rest if self.wait_for_input(&mut has_input, holds_buffers) => {}
                 Stop::Rest | Stop::Closed => return self.close(),
             }
         }
@@ -196,8 +198,8 @@ impl Connection {
     }
 
     /// Takes frames and runs handlers as long as there are any. `has_input` is whether the socket may have something to read, before and
-    /// after.
-    fn run(&self, reader: ReaderId, has_input: &mut bool) -> Stop {
+    /// after; `holds_buffers` is set to whether there are buffers for large frames, which should be freed if the host sends nothing for long.
+    fn run(&self, reader: ReaderId, has_input: &mut bool, holds_buffers: &mut bool) -> Stop {
         let _reading = Reading::begin(reader);
         self.executor.runs_here();
         self.session.log_scope().run(|| {
@@ -208,7 +210,7 @@ impl Connection {
                         step.run();
                         continue;
                     }
-                    Next::Read { wait } => self.take_frames(wait, has_input),
+                    Next::Read { wait } => self.take_frames(wait, has_input, holds_buffers),
                     Next::Leave => Some(Stop::Leave),
                 };
                 match stop {
@@ -227,7 +229,7 @@ impl Connection {
     /// Takes frames from the buffer, or, if it has none, reads what the socket has, without waiting. With `wait` no step is ready: if there
     /// is nothing to read either, the gathered replies are written, and the reader rests. Without it they are written first, and the
     /// reader pauses.
-    fn take_frames(&self, wait: bool, has_input: &mut bool) -> Option<Stop> {
+    fn take_frames(&self, wait: bool, has_input: &mut bool, holds_buffers: &mut bool) -> Option<Stop> {
         let mut decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
         let outgoing = self.session.outgoing();
         if !wait {
@@ -249,26 +251,22 @@ impl Connection {
             let is_open = self.receive(&mut decoder, has_input, RecvFlags::DONTWAIT);
             return (!is_open).then_some(Stop::Closed);
         }
-        outgoing.flush_at_rest();
+        *holds_buffers = outgoing.flush_at_rest() || decoder.is_oversized();
         Some(Stop::Rest)
     }
 
     /// Waits for the host, and reads what it has sent. Returns false at the end of the input and after an error of the socket.
-    fn wait_for_input(&self, has_input: &mut bool) -> bool {
-        if self.holds_buffers() && !self.is_readable_within(RELEASE_BUFFERS_AFTER) {
+    fn wait_for_input(&self, has_input: &mut bool, holds_buffers: bool) -> bool {
+        if holds_buffers && !self.is_readable_within(RELEASE_BUFFERS_AFTER) {
             self.release_buffers();
         }
         let mut decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
         self.receive(&mut decoder, has_input, RecvFlags::empty())
     }
 
-    /// Whether there are buffers for large frames, which should be freed if the host sends nothing for long.
-    fn holds_buffers(&self) -> bool {
-        // Locked while another reader reads: then this one has no buffers to free.
-        self.decoder.try_lock().is_ok_and(|decoder| decoder.is_oversized()) || self.session.outgoing().uses_pool()
-    }
-
+    /// Frees the buffers for large frames.
     fn release_buffers(&self) {
+        // Locked while another reader reads, which then needs it.
         if let Ok(mut decoder) = self.decoder.try_lock() {
             decoder.shrink();
         }
@@ -307,8 +305,9 @@ impl Connection {
         let mut logged = false;
         loop {
             self.session.outgoing().flush_stale();
-            let is_kept = self.workers.as_ref().is_some_and(|workers| workers.are_busy());
-            match self.executor.check(is_kept, || self.is_readable_within(Duration::ZERO)) {
+            let is_idle = self.workers.as_ref().is_none_or(|workers| workers.are_idle());
+            match self.executor.check(is_idle, || self.is_readable_within(Duration::ZERO)) {
+                Check::Wake => self.wake_worker(),
                 Check::TakeOver => match self.spawn("ixt-read", Self::take_over) {
                     Ok(()) => logged = false,
                     Err(error) => {
@@ -331,6 +330,12 @@ impl Connection {
         }
     }
 
+    /// Wakes a worker that waits, if there is one. When it finds nothing to run, it waits for input and timers of the runtime, for which
+    /// nobody else may wait: it may have left that to a worker that is blocked now.
+    fn wake_worker(&self) {
+        drop(self.tokio.spawn(async {}));
+    }
+
     /// The work of a thread that the watchdog has started: becomes the reader, if the old one is still stuck. Otherwise returns at once.
     fn take_over(self: &Arc<Self>) {
         let reader = ReaderId::new();
@@ -340,7 +345,14 @@ impl Connection {
         }
         if let Some(workers) = &self.workers {
             workers.release_reserve();
+            self.wake_worker();
         }
         self.read_in_thread(reader);
     }
+}
+
+/// Waits until the socket has something to read, or is closed. For one task: a second one would keep the first from being woken.
+async fn readable(socket: &AsyncFd<Arc<UnixStream>>) -> io::Result<AsyncFdReadyGuard<'_, Arc<UnixStream>>> {
+    // Cheaper than `AsyncFd::readable`, which keeps a list of those that wait.
+    poll_fn(|cx| socket.poll_read_ready(cx)).await
 }

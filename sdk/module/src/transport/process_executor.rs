@@ -55,7 +55,7 @@ impl ProcessExecutor {
 
     /// The next thing for this reader to do: see [`ReaderLease::next`].
     pub(super) fn next(&self, reader: ReaderId) -> Next<Step> {
-        let next = self.lock().next(reader, Instant::now);
+        let next = self.lock().next(reader);
         if matches!(next, Next::Run { notify: true, .. }) {
             self.watchdog.notify_one();
         }
@@ -84,11 +84,11 @@ impl ProcessExecutor {
         }
     }
 
-    /// What the watchdog has to do. [`Check::Wait`] has been waited for. For the watchdog's thread only. `is_kept` and `has_input`: see
+    /// What the watchdog has to do. [`Check::Wait`] has been waited for. For the watchdog's thread only. `is_idle` and `has_input`: see
     /// [`ReaderLease::check`].
-    pub(super) fn check(&self, is_kept: bool, has_input: impl FnOnce() -> bool) -> Check {
+    pub(super) fn check(&self, is_idle: bool, has_input: impl FnOnce() -> bool) -> Check {
         let mut lease = self.lock();
-        let check = lease.check(Instant::now(), || self.waited_for_processor(), is_kept, has_input);
+        let check = lease.check(Instant::now(), || self.waited_for_processor(), is_idle, has_input);
         match check {
             Check::Wait(None) => drop(self.watchdog.wait(lease)),
             Check::Wait(Some(time)) => drop(self.watchdog.wait_timeout(lease, time)),

@@ -35,9 +35,9 @@ pub(super) const STUCK_AFTER: Duration = Duration::from_millis(2);
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 /// After more than this many checks in a row at which no step ran, the watchdog sleeps until it is notified, or until the next deadline.
 const MAX_IDLE_CHECKS: u32 = 200;
-/// After running steps for this time without reading, the reader writes the replies, and reads the frames that have come, before it
-/// runs more steps.
-pub(super) const MAX_BURST: Duration = Duration::from_millis(1);
+/// After running steps for this many ticks without reading, 1 to 2 ms, the reader writes the replies, and reads the frames that have come,
+/// before it runs more steps.
+pub(super) const MAX_BURST_TICKS: u64 = 2;
 
 /// How long a thread keeps the lease at least before it gives it back to the task: whatever has kept that from running may do so again.
 pub(super) const KEEP_FOR: Duration = Duration::from_millis(100);
@@ -54,11 +54,16 @@ pub(super) struct ReaderLease<S, R = ReaderId> {
     task_is_stuck: bool,
     /// When a thread has last taken the lease.
     taken_at: Option<Instant>,
-    /// Since when the holder runs the current step. `None` while it reads.
-    running_since: Option<Instant>,
-    /// When the holder ran its first step since it last waited for the host, or was told to read between steps. `None` if it has run
-    /// none since.
-    burst_since: Option<Instant>,
+    /// The step that the holder runs, by the value of `asked`. `None` while it reads.
+    running: Option<u64>,
+    /// How often the watchdog has checked, not counting checks that come sooner than [`CHECK_INTERVAL`] after the one before. A clock that
+    /// costs nothing to read.
+    ticks: u64,
+    /// The check that was counted last.
+    ticked_at: Option<Instant>,
+    /// At which tick the holder ran its first step since it last waited for the host, or was told to read between steps. `None` if it has
+    /// run none since.
+    burst_since: Option<u64>,
     /// The steps to run before those in `ready`.
     urgent: VecDeque<S>,
     /// The steps to run in this order. The queue has no limit: `max_concurrency` limits the requests.
@@ -71,9 +76,9 @@ pub(super) struct ReaderLease<S, R = ReaderId> {
     suspect: Option<Suspect>,
     /// How often the holder has asked what to do next.
     asked: u64,
-    /// The first check that found something to do for the task, which did not run; the value of `asked` then. `None` if the last check
-    /// found nothing.
-    kept_waiting: Option<(Instant, u64)>,
+    /// The task, if checks found something to do for it, and it has not run since the first of them. `None` if the last check found
+    /// nothing.
+    kept_waiting: Option<KeptWaiting>,
     /// Whether a thread was started that will call `take_over`.
     taking_over: bool,
     /// When `Session::expire` has to be called. `None`: never.
@@ -85,10 +90,19 @@ pub(super) struct ReaderLease<S, R = ReaderId> {
 /// A step that may be stuck.
 #[derive(Debug)]
 struct Suspect {
-    /// When the step began, which tells it from others.
-    since: Instant,
+    /// As in `running`.
+    step: u64,
     /// When the second check found it, and the thread's time without a processor by then. `None` before that check.
     seen_again: Option<(Instant, Duration)>,
+}
+
+/// The task has something to do, and does not run.
+#[derive(Debug)]
+struct KeptWaiting {
+    /// The value of `asked`: if it changes, the task has run.
+    asked: u64,
+    /// When a worker was woken for it, and the thread's time without a processor by then. `None` before that check.
+    woken: Option<(Instant, Duration)>,
 }
 
 /// The next thing for a reader to do.
@@ -96,8 +110,8 @@ struct Suspect {
 pub(super) enum Next<S> {
     /// Run this step. With `notify`, notify the watchdog first.
     Run { step: S, notify: bool },
-    /// Take frames. With `wait`, no step is ready: wait for the host if no frame has come. Without it, steps have run for [`MAX_BURST`]:
-    /// write the replies, read the frames that have come, and ask again.
+    /// Take frames. With `wait`, no step is ready: wait for the host if no frame has come. Without it, steps have run for
+    /// [`MAX_BURST_TICKS`]: write the replies, read the frames that have come, and ask again.
     Read { wait: bool },
     /// End, or wait for the lease: this reader does not have it.
     Leave,
@@ -108,6 +122,8 @@ pub(super) enum Next<S> {
 pub(super) enum Check {
     /// Start a thread that calls `take_over`.
     TakeOver,
+    /// Wake a worker: the task waits, perhaps because the worker that would learn of input is blocked.
+    Wake,
     /// Call `Session::expire`.
     Expire,
     /// Check again when notified, or after this time, if there is one.
@@ -124,7 +140,9 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
             task: None,
             task_is_stuck: false,
             taken_at: None,
-            running_since: None,
+            running: None,
+            ticks: 0,
+            ticked_at: None,
             burst_since: None,
             urgent: VecDeque::new(),
             ready: VecDeque::new(),
@@ -145,31 +163,24 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
         self.task = is_task.then_some(reader);
     }
 
-    /// The next thing for this reader to do, which has done the thing before. Calls `now` only if the time matters. Urgent steps come
-    /// first; after [`MAX_BURST`] the reader has to read before the next step.
-    pub(super) fn next(&mut self, reader: R, now: impl FnOnce() -> Instant) -> Next<S> {
+    /// The next thing for this reader to do, which has done the thing before. Urgent steps come first; after [`MAX_BURST_TICKS`] the reader
+    /// has to read before the next step.
+    pub(super) fn next(&mut self, reader: R) -> Next<S> {
         if self.holder != Some(reader) {
             self.task_is_stuck &= self.task != Some(reader);
             return Next::Leave;
         }
         self.asked += 1;
-        self.running_since = None;
-        let idle = self.urgent.is_empty() && self.ready.is_empty();
-        if idle && self.burst_since.is_none() {
-            return Next::Read { wait: true };
-        }
-        let now = now();
-        if now.duration_since(*self.burst_since.get_or_insert(now)) >= MAX_BURST {
+        self.running = None;
+        if self.burst_since.is_some_and(|since| self.ticks - since >= MAX_BURST_TICKS) {
             self.burst_since = None;
             return Next::Read { wait: false };
-        }
-        if idle {
-            return Next::Read { wait: true };
         }
         match self.urgent.pop_front().or_else(|| self.ready.pop_front()) {
             None => Next::Read { wait: true },
             Some(step) => {
-                self.running_since = Some(now);
+                self.burst_since.get_or_insert(self.ticks);
+                self.running = Some(self.asked);
                 Next::Run { step, notify: !std::mem::replace(&mut self.watched, true) }
             }
         }
@@ -179,7 +190,7 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
     /// back to the task. Calls `now` only for a thread in place of the task.
     pub(super) fn rest(&mut self, now: impl FnOnce() -> Instant) -> bool {
         self.burst_since = None;
-        if self.task.is_none() || self.task == self.holder || self.task_is_stuck {
+        if self.task.is_none() || self.task_reads() || self.task_is_stuck {
             return true;
         }
         let has_kept = self.taken_at.is_none_or(|taken| now().duration_since(taken) >= KEEP_FOR);
@@ -187,6 +198,11 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
             self.holder = self.task;
         }
         !has_kept
+    }
+
+    /// Whether there is a task, and it has the lease.
+    fn task_reads(&self) -> bool {
+        self.task.is_some() && self.holder == self.task
     }
 
     /// Whether the reading has ended.
@@ -220,13 +236,13 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
     }
 
     /// The next thing for the watchdog to do, which asks again when it has done it. `waited` returns how long the holder's thread has waited
-    /// for a processor in all its life. `is_kept` says whether no worker has time for the task, `has_input` whether the socket has
-    /// something to read. [`Check::TakeOver`] is not returned again before `take_over` or `take_over_later` was called.
+    /// for a processor in all its life, `has_input` whether the socket has something to read. `is_idle`: all workers wait, so that one of
+    /// them waits for input. [`Check::TakeOver`] is not returned again before `take_over` or `take_over_later` was called.
     pub(super) fn check(
         &mut self,
         now: Instant,
         waited: impl FnOnce() -> Duration,
-        is_kept: bool,
+        is_idle: bool,
         has_input: impl FnOnce() -> bool,
     ) -> Check {
         if self.ended {
@@ -236,30 +252,39 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
             self.deadline = None;
             return Check::Expire;
         }
-        match self.running_since {
+        if self.ticked_at.is_none_or(|ticked| now.duration_since(ticked) >= CHECK_INTERVAL) {
+            self.ticks += 1;
+            self.ticked_at = Some(now);
+        }
+        match self.running {
             _ if self.taking_over => {}
-            None if is_kept => {
+            None if self.task_reads() && (!self.ready.is_empty() || has_input()) => {
                 self.idle_checks = 0;
-                let has_work = self.holder == self.task && (!self.ready.is_empty() || has_input());
-                match self.kept_waiting {
-                    _ if !has_work => self.kept_waiting = None,
-                    Some((since, asked)) if asked == self.asked => {
-                        if now.duration_since(since) >= STUCK_AFTER {
-                            self.taking_over = true;
-                            return Check::TakeOver;
+                match &mut self.kept_waiting {
+                    Some(KeptWaiting { asked, woken }) if *asked == self.asked => match woken {
+                        None => {
+                            *woken = Some((now, waited()));
+                            return Check::Wake;
                         }
-                    }
-                    _ => self.kept_waiting = Some((now, self.asked)),
+                        Some((at, before)) => {
+                            let without_processor = waited().saturating_sub(*before);
+                            if now.duration_since(*at).saturating_sub(without_processor) >= STUCK_AFTER {
+                                self.taking_over = true;
+                                return Check::TakeOver;
+                            }
+                        }
+                    },
+                    waiting => *waiting = Some(KeptWaiting { asked: self.asked, woken: None }),
                 }
             }
             None => {
                 self.kept_waiting = None;
-                self.idle_checks += 1;
+                self.idle_checks = if is_idle { self.idle_checks + 1 } else { 0 };
             }
-            Some(since) => {
+            Some(step) => {
                 self.idle_checks = 0;
                 match &mut self.suspect {
-                    Some(Suspect { since: seen, seen_again }) if *seen == since => match seen_again {
+                    Some(Suspect { step: seen, seen_again }) if *seen == step => match seen_again {
                         None => *seen_again = Some((now, waited())),
                         Some((at, before)) => {
                             let without_processor = waited().saturating_sub(*before);
@@ -269,7 +294,7 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
                             }
                         }
                     },
-                    suspect => *suspect = Some(Suspect { since, seen_again: None }),
+                    suspect => *suspect = Some(Suspect { step, seen_again: None }),
                 }
             }
         }
@@ -286,18 +311,19 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
     /// stuck in a step. `None`, and the lease stays, if the holder has gone on meanwhile.
     pub(super) fn take_over(&mut self, reader: R, now: Instant) -> Option<(VecDeque<S>, bool)> {
         self.taking_over = false;
-        let is_stuck = self.suspect.as_ref().is_some_and(|suspect| self.running_since == Some(suspect.since));
-        let is_kept = self.running_since.is_none() && self.kept_waiting.is_some_and(|(_, asked)| asked == self.asked);
+        let is_stuck = self.suspect.as_ref().is_some_and(|suspect| self.running == Some(suspect.step));
+        let is_kept =
+            self.running.is_none() && self.kept_waiting.as_ref().is_some_and(|waiting| waiting.asked == self.asked);
         if self.holder.is_none() || !is_stuck && !is_kept {
             return None;
         }
-        if self.holder == self.task {
+        if self.task_reads() {
             self.task_is_stuck = is_stuck;
         }
         self.taken_at = Some(now);
         self.kept_waiting = None;
         self.holder = Some(reader);
-        self.running_since = None;
+        self.running = None;
         self.burst_since = None;
         Some((std::mem::take(&mut self.ready), is_stuck))
     }
@@ -319,7 +345,7 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
     /// were ready, the urgent ones first: the caller has to run them on other threads.
     pub(super) fn retire(&mut self) -> VecDeque<S> {
         self.holder = None;
-        self.running_since = None;
+        self.running = None;
         self.urgent.drain(..).chain(self.ready.drain(..)).collect()
     }
 }
@@ -335,10 +361,6 @@ mod tests {
         lease
     }
 
-    fn poll(lease: &mut ReaderLease<u32, u64>, number: u64, now: Instant) -> Next<u32> {
-        lease.next(number, || now)
-    }
-
     /// Repeats the watchdog's check each millisecond, up to `most`, until it returns something else than to wait. Returns that and the
     /// milliseconds.
     fn look(
@@ -349,7 +371,7 @@ mod tests {
     ) -> (Check, u32) {
         for ms in 0..most {
             let passed = CHECK_INTERVAL * ms;
-            let look = lease.check(from + passed, || waited(passed), false, || false);
+            let look = lease.check(from + passed, || waited(passed), true, || false);
             if !matches!(look, Check::Wait(_)) {
                 return (look, ms);
             }
@@ -365,17 +387,25 @@ mod tests {
         Next::Read { wait: true }
     }
 
+    /// Lets the watchdog check at each of these ticks.
+    fn tick(lease: &mut ReaderLease<u32, u64>, from: Instant, ticks: std::ops::Range<u32>) {
+        for tick in ticks {
+            let check = lease.check(from + CHECK_INTERVAL * tick, || Duration::ZERO, true, || false);
+            assert!(matches!(check, Check::Wait(_)), "{check:?}");
+        }
+    }
+
     #[test]
     fn the_holder_runs_the_steps_that_it_schedules_and_other_threads_run_theirs() {
-        let (mut lease, now) = (first(), Instant::now());
-        assert_eq!(poll(&mut lease, 1, now), read());
+        let mut lease = first();
+        assert_eq!(lease.next(1), read());
         assert_eq!(lease.schedule(Some(1), 10, false), None);
         assert_eq!(lease.schedule(None, 20, false), Some(20));
         assert_eq!(lease.schedule(Some(1), 11, false), None);
-        assert_eq!(poll(&mut lease, 1, now), Next::Run { step: 10, notify: true });
-        assert_eq!(poll(&mut lease, 1, now), Next::Run { step: 11, notify: false });
-        assert_eq!(poll(&mut lease, 1, now), read());
-        assert_eq!(poll(&mut lease, 2, now), Next::Leave);
+        assert_eq!(lease.next(1), Next::Run { step: 10, notify: true });
+        assert_eq!(lease.next(1), Next::Run { step: 11, notify: false });
+        assert_eq!(lease.next(1), read());
+        assert_eq!(lease.next(2), Next::Leave);
     }
 
     #[test]
@@ -384,43 +414,52 @@ mod tests {
         for handler in 0..3 {
             lease.schedule(Some(1), handler, false);
         }
-        assert_eq!(poll(&mut lease, 1, now), Next::Run { step: 0, notify: true });
-        let later = now + MAX_BURST;
-        assert_eq!(poll(&mut lease, 1, later), Next::Read { wait: false });
+        assert_eq!(lease.next(1), Next::Run { step: 0, notify: true });
+        tick(&mut lease, now, 0..2);
+        assert_eq!(lease.next(1), Next::Read { wait: false });
         lease.schedule(Some(1), 10, true);
         lease.schedule(Some(1), 11, true);
         for handler in [10, 11, 1, 2] {
-            assert_eq!(poll(&mut lease, 1, later), Next::Run { step: handler, notify: false });
+            assert_eq!(lease.next(1), Next::Run { step: handler, notify: false });
         }
-        assert_eq!(poll(&mut lease, 1, later), read());
+        assert_eq!(lease.next(1), read());
     }
 
     #[test]
     fn the_time_of_many_short_handlers_adds_up_to_a_burst() {
-        let (mut lease, mut now) = (first(), Instant::now());
-        let mut polled = 0;
-        let mut poll_until_it_looks = |lease: &mut ReaderLease<u32, u64>| {
+        let (mut lease, now) = (first(), Instant::now());
+        let mut steps = 0;
+        // A tick after every fifth handler.
+        let mut run_until_it_reads = |lease: &mut ReaderLease<u32, u64>| {
             for handler in 0..100 {
-                match poll(lease, 1, now) {
+                match lease.next(1) {
                     Next::Run { .. } => {
-                        polled += 1;
-                        now += MAX_BURST / 5;
+                        steps += 1;
+                        if steps % 5 == 0 {
+                            tick(lease, now, steps / 5..steps / 5 + 1);
+                        }
                     }
                     Next::Read { wait: true } => drop(lease.schedule(Some(1), handler, false)),
                     Next::Read { wait: false } => break,
                     Next::Leave => panic!("it has the lease"),
                 }
             }
-            std::mem::take(&mut polled)
+            steps
         };
-        assert_eq!(poll_until_it_looks(&mut lease), 5);
-        assert_eq!(poll_until_it_looks(&mut lease), 5);
-        // Time in which it waits for the host doesn't count.
+        assert_eq!(run_until_it_reads(&mut lease), 10);
+        assert_eq!(run_until_it_reads(&mut lease), 20);
+        // Time in which it waits for the host doesn't count, and checks within one tick count once.
         lease.schedule(Some(1), 1, false);
-        poll(&mut lease, 1, now);
+        lease.next(1);
+        assert_eq!(lease.next(1), read());
         assert!(lease.rest(|| now));
-        now += MAX_BURST;
-        assert_eq!(poll(&mut lease, 1, now), read());
+        tick(&mut lease, now, 5..20);
+        lease.schedule(Some(1), 1, false);
+        assert_eq!(lease.next(1), Next::Run { step: 1, notify: false });
+        for _ in 0..10 {
+            tick(&mut lease, now, 20..21);
+        }
+        assert_eq!(lease.next(1), read());
     }
 
     #[test]
@@ -428,11 +467,11 @@ mod tests {
         let (mut lease, now) = (first(), Instant::now());
         lease.schedule(Some(1), 10, false);
         lease.schedule(Some(1), 11, false);
-        assert_eq!(poll(&mut lease, 1, now), Next::Run { step: 10, notify: true });
+        assert_eq!(lease.next(1), Next::Run { step: 10, notify: true });
         assert_eq!(look(&mut lease, now, 10, never), (Check::TakeOver, 3));
         let late = now + 3 * CHECK_INTERVAL;
         assert_eq!(
-            lease.check(late, || Duration::ZERO, false, || false),
+            lease.check(late, || Duration::ZERO, true, || false),
             Check::Wait(Some(CHECK_INTERVAL)),
             "one thread is enough"
         );
@@ -440,27 +479,28 @@ mod tests {
         assert_eq!(lease.schedule(Some(1), 12, false), None);
         assert_eq!(lease.take_over(2, now), Some((VecDeque::from([11, 12]), true)));
         assert_eq!(lease.schedule(Some(1), 13, false), Some(13));
-        assert_eq!(poll(&mut lease, 1, late), Next::Leave);
-        assert_eq!(poll(&mut lease, 2, late), read());
+        assert_eq!(lease.next(1), Next::Leave);
+        assert_eq!(lease.next(2), read());
     }
 
     #[test]
     fn a_thread_that_came_free_in_time_keeps_the_lease() {
         let (mut lease, now) = (first(), Instant::now());
         lease.schedule(Some(1), 10, false);
-        poll(&mut lease, 1, now);
+        lease.next(1);
         assert_eq!(look(&mut lease, now, 10, never).0, Check::TakeOver);
         lease.schedule(Some(1), 11, false);
-        poll(&mut lease, 1, now + MAX_BURST / 2);
+        assert_eq!(lease.next(1), Next::Read { wait: false });
+        lease.next(1);
         assert_eq!(lease.take_over(2, now), None, "it polls another one now");
-        assert_eq!(poll(&mut lease, 1, now), read());
+        assert_eq!(lease.next(1), read());
     }
 
     #[test]
     fn a_thread_that_has_no_processor_is_not_stuck() {
         let (mut lease, now) = (first(), Instant::now());
         lease.schedule(Some(1), 10, false);
-        poll(&mut lease, 1, now);
+        lease.next(1);
         assert_eq!(look(&mut lease, now, 100, |passed| passed), (Check::Wait(None), 100));
         // It has one for half of the time.
         assert_eq!(
@@ -473,7 +513,7 @@ mod tests {
     fn a_takeover_that_no_thread_could_be_started_for_is_tried_again() {
         let (mut lease, now) = (first(), Instant::now());
         lease.schedule(Some(1), 10, false);
-        poll(&mut lease, 1, now);
+        lease.next(1);
         assert_eq!(look(&mut lease, now, 10, never), (Check::TakeOver, 3));
         lease.take_over_later();
         assert_eq!(look(&mut lease, now + CHECK_INTERVAL * 3, 10, never), (Check::TakeOver, 3));
@@ -482,16 +522,16 @@ mod tests {
     #[test]
     fn the_watchdog_sleeps_while_no_step_runs() {
         let (mut lease, now) = (first::<u32>(), Instant::now());
-        assert_eq!(lease.check(now, || Duration::ZERO, false, || false), Check::Wait(None));
+        assert_eq!(lease.check(now, || Duration::ZERO, true, || false), Check::Wait(None));
         lease.schedule(Some(1), 10, false);
-        poll(&mut lease, 1, now);
-        poll(&mut lease, 1, now);
+        lease.next(1);
+        lease.next(1);
         let looks = (0..1000)
-            .filter(|_| lease.check(now, || Duration::ZERO, false, || false) == Check::Wait(Some(CHECK_INTERVAL)))
+            .filter(|_| lease.check(now, || Duration::ZERO, true, || false) == Check::Wait(Some(CHECK_INTERVAL)))
             .count();
         assert!(looks > 10 && looks < 200, "{looks}");
         lease.schedule(Some(1), 11, false);
-        assert_eq!(poll(&mut lease, 1, now), Next::Run { step: 11, notify: true }, "the watchdog sleeps");
+        assert_eq!(lease.next(1), Next::Run { step: 11, notify: true }, "the watchdog sleeps");
     }
 
     #[test]
@@ -500,11 +540,12 @@ mod tests {
         for (handler, urgent) in [(10, false), (11, false), (20, true)] {
             lease.schedule(Some(1), handler, urgent);
         }
-        poll(&mut lease, 1, now);
-        assert_eq!(poll(&mut lease, 1, now + MAX_BURST), Next::Read { wait: false });
+        lease.next(1);
+        tick(&mut lease, now, 0..2);
+        assert_eq!(lease.next(1), Next::Read { wait: false });
         assert_eq!(lease.retire(), [10, 11]);
         assert_eq!(lease.schedule(Some(1), 12, false), Some(12));
-        assert_eq!(poll(&mut lease, 1, now), Next::Leave);
+        assert_eq!(lease.next(1), Next::Leave);
     }
 
     #[test]
@@ -513,48 +554,62 @@ mod tests {
         let mut lease = ReaderLease::<u32, u64>::new();
         lease.begin(1, true);
         lease.schedule(Some(1), 10, false);
-        poll(&mut lease, 1, now);
+        lease.next(1);
         assert!(lease.rest(|| now), "it has the lease");
         assert_eq!(look(&mut lease, now, 10, never).0, Check::TakeOver);
         assert_eq!(lease.take_over(2, now), Some((VecDeque::new(), true)));
         let late = now + KEEP_FOR;
         assert!(lease.rest(|| late), "the task is in its step");
-        assert_eq!(poll(&mut lease, 1, late), Next::Leave);
+        assert_eq!(lease.next(1), Next::Leave);
         assert!(lease.rest(|| late - CHECK_INTERVAL), "not at once");
-        assert_eq!(poll(&mut lease, 2, late), read());
+        assert_eq!(lease.next(2), read());
         assert!(!lease.rest(|| late));
-        assert_eq!(poll(&mut lease, 2, late), Next::Leave);
-        assert_eq!(poll(&mut lease, 1, late), read());
+        assert_eq!(lease.next(2), Next::Leave);
+        assert_eq!(lease.next(1), read());
     }
 
     #[test]
-    fn a_task_that_no_worker_has_time_for_loses_the_lease() {
+    fn a_task_that_has_work_and_does_not_run_loses_the_lease() {
         let now = Instant::now();
-        let check = |lease: &mut ReaderLease<u32, u64>, ms, is_kept, has_input| {
-            lease.check(now + CHECK_INTERVAL * ms, || Duration::ZERO, is_kept, || has_input)
+        let check = |lease: &mut ReaderLease<u32, u64>, ms, has_input| {
+            lease.check(now + CHECK_INTERVAL * ms, || Duration::ZERO, true, || has_input)
         };
+        let waits = |check| matches!(check, Check::Wait(_));
         let mut lease = ReaderLease::<u32, u64>::new();
         lease.begin(1, true);
-        for (is_kept, has_input) in [(false, true), (true, false)] {
-            assert!((0..10).all(|ms| matches!(check(&mut lease, ms, is_kept, has_input), Check::Wait(_))));
-        }
+        assert!((0..10).all(|ms| waits(check(&mut lease, ms, false))));
         for ms in 0..10 {
-            assert!(matches!(check(&mut lease, ms, true, true), Check::Wait(_)));
+            assert!(waits(check(&mut lease, ms, true)));
             // It has run after all.
-            assert_eq!(poll(&mut lease, 1, now), read());
+            assert_eq!(lease.next(1), read());
         }
-        assert!((0..2).all(|ms| matches!(check(&mut lease, ms, true, true), Check::Wait(_))));
-        assert_eq!(check(&mut lease, 2, true, true), Check::TakeOver);
+        assert!(waits(check(&mut lease, 0, true)));
+        assert_eq!(check(&mut lease, 1, true), Check::Wake);
+        assert!(waits(check(&mut lease, 2, true)));
+        assert_eq!(check(&mut lease, 3, true), Check::TakeOver);
         assert_eq!(lease.take_over(2, now), Some((VecDeque::new(), false)));
-        assert_eq!(poll(&mut lease, 1, now), Next::Leave);
-        assert!((0..10).all(|ms| matches!(check(&mut lease, ms, true, true), Check::Wait(_))), "a thread reads");
+        assert_eq!(lease.next(1), Next::Leave);
+        assert!((0..10).all(|ms| waits(check(&mut lease, ms, true))), "a thread reads");
         assert!(!lease.rest(|| now + KEEP_FOR));
-        // Steps that are ready count as work.
+        // Steps that are ready are work, too.
         lease.schedule(Some(1), 10, false);
-        assert!((0..2).all(|ms| matches!(check(&mut lease, ms, true, false), Check::Wait(_))));
-        assert_eq!(check(&mut lease, 2, true, false), Check::TakeOver);
-        assert_eq!(poll(&mut lease, 1, now), Next::Run { step: 10, notify: true });
+        assert!(waits(check(&mut lease, 0, false)));
+        assert_eq!(check(&mut lease, 1, false), Check::Wake);
+        // Its thread had no processor for the half of the time.
+        let half = |ms: u32| move || CHECK_INTERVAL * ms / 2;
+        assert!((2..5).all(|ms| waits(lease.check(now + CHECK_INTERVAL * ms, half(ms), true, || false))));
+        assert_eq!(lease.check(now + CHECK_INTERVAL * 6, half(6), true, || false), Check::TakeOver);
+        assert_eq!(lease.next(1), Next::Run { step: 10, notify: true });
         assert_eq!(lease.take_over(3, now), None, "it runs a step now");
+    }
+
+    #[test]
+    fn the_watchdog_goes_on_while_a_worker_is_busy() {
+        let (mut lease, now) = (first::<u32>(), Instant::now());
+        lease.keep_watching();
+        let mut check = |is_idle| lease.check(now, || Duration::ZERO, is_idle, || false);
+        assert!((0..1000).all(|_| check(false) == Check::Wait(Some(CHECK_INTERVAL))));
+        assert!((0..1000).any(|_| check(true) == Check::Wait(None)));
     }
 
     #[test]
@@ -564,9 +619,9 @@ mod tests {
         assert!(lease.wake_at(now + 2 * second));
         assert!(lease.wake_at(now + second));
         assert!(!lease.wake_at(now + 3 * second), "it checks before that anyway");
-        assert_eq!(lease.check(now, || Duration::ZERO, false, || false), Check::Wait(Some(second)));
-        assert_eq!(lease.check(now + second, || Duration::ZERO, false, || false), Check::Expire);
-        assert_eq!(lease.check(now + second, || Duration::ZERO, false, || false), Check::Wait(None));
+        assert_eq!(lease.check(now, || Duration::ZERO, true, || false), Check::Wait(Some(second)));
+        assert_eq!(lease.check(now + second, || Duration::ZERO, true, || false), Check::Expire);
+        assert_eq!(lease.check(now + second, || Duration::ZERO, true, || false), Check::Wait(None));
     }
 
     /// Checks in every order of the threads' steps that each handler is run exactly once, and that gathered replies are written. The lock
@@ -593,8 +648,7 @@ mod tests {
         fn read(world: &Mutex<World>, thread: u64) {
             loop {
                 let mut guard = world.lock().unwrap();
-                let now = guard.now;
-                match guard.lease.next(thread, || now) {
+                match guard.lease.next(thread) {
                     Next::Leave => return guard.gathered = false,
                     Next::Run { step, .. } => {
                         guard.run.push(step);
@@ -647,7 +701,7 @@ mod tests {
                         let check = {
                             let World { lease, now, .. } = &mut *world.lock().unwrap();
                             *now += STUCK_AFTER;
-                            lease.check(*now, || Duration::ZERO, false, || false)
+                            lease.check(*now, || Duration::ZERO, true, || false)
                         };
                         if check == Check::TakeOver {
                             let others = {

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 
 use super::process_executor::ProcessExecutor;
 use crate::outgoing::{Done, Sink, WriteBuffer};
@@ -50,7 +50,12 @@ impl Sink for Socket {
     fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         loop {
-            match sendmsg(&self.stream, bytes, &mut SendAncillaryBuffer::default(), flags) {
+            let sent = match bytes {
+                // It takes the system less time.
+                [only] => send(&self.stream, only, flags),
+                _ => sendmsg(&self.stream, bytes, &mut SendAncillaryBuffer::default(), flags),
+            };
+            match sent {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(0),
                 sent => return Ok(sent?),

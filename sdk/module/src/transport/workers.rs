@@ -19,6 +19,7 @@ use crate::this_thread;
 /// What the workers of one runtime share.
 #[derive(Debug)]
 pub(crate) struct Workers {
+    number: usize,
     /// How many have nothing to run, and wait.
     parked: AtomicUsize,
     /// Whether one is held in reserve. False if there is no reserve.
@@ -43,18 +44,20 @@ impl Workers {
     ///
     /// If the system has no threads, or no epoll.
     pub(crate) fn runtime(max_blocking_threads: usize) -> io::Result<(Runtime, Arc<Self>)> {
-        let wanted = env::var("TOKIO_WORKER_THREADS").ok().and_then(|number| number.parse().ok());
-        let number: usize = wanted.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+        let configured = env::var("TOKIO_WORKER_THREADS").ok().and_then(|number| number.parse().ok());
+        let wanted: usize = configured.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+        let number = wanted.max(2);
         let this = Arc::new(Self {
+            number,
             parked: AtomicUsize::new(0),
-            holds: Mutex::new(number <= 1),
+            holds: Mutex::new(wanted < number),
             released: Condvar::new(),
             connected: OnceLock::new(),
         });
         let [parks, unparks] = [Arc::clone(&this), Arc::clone(&this)];
         let runtime = Builder::new_multi_thread()
             .enable_all()
-            .worker_threads(number.max(2))
+            .worker_threads(number)
             .max_blocking_threads(max_blocking_threads)
             .on_thread_park(move || parks.park())
             .on_thread_unpark(move || unparks.unpark())
@@ -90,9 +93,10 @@ impl Workers {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether each worker runs a task, or is held in reserve, so that none has time for another task.
-    pub(super) fn are_busy(&self) -> bool {
-        self.parked.load(Ordering::Relaxed) == 0
+    /// Whether each worker that is not held in reserve waits. Then one of them waits for input and timers; while one runs a task, perhaps
+    /// none does.
+    pub(super) fn are_idle(&self) -> bool {
+        self.parked.load(Ordering::Relaxed) + usize::from(*self.holds()) >= self.number
     }
 
     /// This thread has nothing more to run.
@@ -109,9 +113,7 @@ impl Workers {
         self.parked.fetch_sub(1, Ordering::Relaxed);
         if let Some(Connected { executor, .. }) = self.connected.get() {
             this_thread::set_gathers(true);
-            if self.are_busy() {
-                executor.keep_watching();
-            }
+            executor.keep_watching();
         }
     }
 }
