@@ -75,7 +75,7 @@ impl Contestant {
                 Ok(Sample { time: cost.time, processor: cost.callee })
             }
             Self::Host(host, caller) => {
-                let workload = Workload { topic: "echo.n00".to_owned(), payload: Payload::Bytes(bytes), depth, calls };
+                let workload = Workload::new("echo.n00", Payload::Bytes(bytes), depth, calls);
                 let cost = host.cost(|host| run(host, *caller, workload))?;
                 Ok(Sample { time: cost.time, processor: cost.caller + cost.callee })
             }

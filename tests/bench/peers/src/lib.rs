@@ -44,21 +44,25 @@ pub fn main<C>(
         std::thread::sleep(Duration::from_micros(100));
     }
     let mut client = connect(&socket).map_err(|error| server.explain(error))?;
-    run_workloads(begin, server, |workload| run(&mut client, workload))
+    run_workloads(begin, [server], |workload| run(&mut client, workload))
 }
 
-/// Makes a first call, which [`Ready::elapsed`] includes, from `begin` on, and then runs the workloads that it reads from stdin.
-pub fn run_workloads(
+/// Makes a first call, which [`Ready::elapsed`] includes, from `begin` on, and then runs the workloads that it reads from stdin. The last
+/// of the processes is the one that replies, and is named in errors.
+pub fn run_workloads<const N: usize>(
     begin: Instant,
-    mut server: Process,
+    mut callees: [Process; N],
     mut run: impl FnMut(&Workload) -> Result<Timing>,
 ) -> Result<()> {
-    let first = Workload { topic: String::new(), payload: Payload::Bytes(64), depth: 1, calls: 1 };
-    run(&first).context("the first call").map_err(|error| server.explain(error))?;
-    print_result(Ok(Ready { elapsed: begin.elapsed(), pids: vec![server.id()] }))?;
+    let pids = callees.each_ref().map(Process::id);
+    let mut run =
+        |workload: &Workload| run(workload).map_err(|error| callees.last_mut().expect("there is one").explain(error));
+    let first = Workload::new("", Payload::Bytes(64), 1, 1);
+    run(&first).context("the first call")?;
+    print_result(Ok(Ready { elapsed: begin.elapsed(), pids: pids.to_vec() }))?;
     for line in io::stdin().lines() {
         let workload = serde_json::from_str(&line?)?;
-        print_result(run(&workload).map_err(|error| server.explain(error)))?;
+        print_result(run(&workload))?;
     }
     Ok(())
 }

@@ -9,6 +9,8 @@ use std::process::{ChildStdin, ChildStdout, Command};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use futures_util::TryStreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use ixt_bench::measure::quantile;
 use ixt_bench::process::{Process, processor_time};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -31,6 +33,26 @@ pub struct Workload {
     pub depth: usize,
     /// The number of calls in all.
     pub calls: usize,
+    /// Absent: [`Callers::Tasks`].
+    #[serde(default)]
+    pub callers: Callers,
+}
+
+impl Workload {
+    /// A workload whose callers are tasks.
+    pub fn new(topic: &str, payload: Payload, depth: usize, calls: usize) -> Self {
+        Self { topic: topic.to_owned(), payload, depth, calls, callers: Callers::Tasks }
+    }
+}
+
+/// How the calls that are in flight at the same time are made. At a depth of 1 both make one call after the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Callers {
+    /// By tasks that are spawned, one for each call in flight.
+    #[default]
+    Tasks,
+    /// By futures of one task: in a module, within the handler.
+    Futures,
 }
 
 /// What is sent with each call, and is sent back.
@@ -99,20 +121,18 @@ impl Timing {
     }
 }
 
-/// Makes the calls of a workload. `workload.depth` tasks each make one call after the other. Ends at the first error.
+/// Makes the calls of a workload. `workload.depth` callers each make one call after the other. Ends at the first error.
 pub async fn run_workload<F, E>(workload: &Workload, call: impl Fn() -> F + Clone + Send + 'static) -> Result<Timing, E>
 where
     F: Future<Output = Result<(), E>> + Send,
     E: Send + 'static,
 {
-    let Workload { depth, calls, .. } = *workload;
-    let start = Instant::now();
-    let mut callers = JoinSet::new();
-    for caller in 0..depth {
+    let Workload { depth, calls, callers, .. } = *workload;
+    let caller = |number: usize| {
         let call = call.clone();
-        callers.spawn(async move {
+        async move {
             let mut trips = Vec::new();
-            for _ in (caller..calls).step_by(depth) {
+            for _ in (number..calls).step_by(depth) {
                 if depth == 1 {
                     let start = Instant::now();
                     call().await?;
@@ -122,11 +142,23 @@ where
                 }
             }
             Ok(trips)
-        });
-    }
+        }
+    };
+    let start = Instant::now();
     let mut trips = Vec::new();
-    while let Some(caller) = callers.join_next().await {
-        trips.extend(caller.expect("a caller doesn't panic")?);
+    match callers {
+        Callers::Tasks => {
+            let mut callers: JoinSet<_> = (0..depth).map(caller).collect();
+            while let Some(caller) = callers.join_next().await {
+                trips.extend(caller.expect("a caller doesn't panic")?);
+            }
+        }
+        Callers::Futures => {
+            let mut callers: FuturesUnordered<_> = (0..depth).map(caller).collect();
+            while let Some(caller) = callers.try_next().await? {
+                trips.extend(caller);
+            }
+        }
     }
     Ok(Timing::since(start, calls, trips))
 }

@@ -1,6 +1,7 @@
 //! This build against another one of the same programs, such as that of an earlier commit: what a call costs.
 //!
-//! `builds DIR` starts `module`, `hosted` and `member` of this build, again as the control, and those in `DIR`.
+//! `builds DIR` starts `module`, `hosted` and `member` of this build, again as the control, and those in `DIR`. More arguments choose
+//! workloads, such as `64x1`: payloads of 64 bytes, one call at once.
 
 use std::path::PathBuf;
 
@@ -10,17 +11,26 @@ use ixt_bench::process::program;
 use ixt_bench_host::row::{Row, Sample};
 
 const ROUNDS: usize = 31;
+/// The sizes of payloads, in bytes, and how many calls are made at once.
+const WORKLOADS: [(usize, usize); 8] =
+    [(64, 1), (64, 64), (1 << 10, 1), (1 << 10, 64), (64 << 10, 1), (64 << 10, 16), (1 << 20, 1), (1 << 20, 4)];
 
 fn main() -> Result<()> {
-    let dir: PathBuf = std::env::args().nth(1).context("usage: builds DIR (the other build's target/release)")?.into();
+    const USAGE: &str = "usage: builds DIR [PAYLOADxDEPTH]... (DIR is the other build's target/release)";
+    let mut args = std::env::args().skip(1);
+    let dir: PathBuf = args.next().context(USAGE)?.into();
+    let chosen = args.map(|workload| {
+        let (payload, depth) = workload.split_once('x').context(USAGE)?;
+        Ok((payload.parse().context(USAGE)?, depth.parse().context(USAGE)?))
+    });
+    let chosen = chosen.collect::<Result<Vec<_>>>()?;
+    let workloads = if chosen.is_empty() { &WORKLOADS[..] } else { &chosen };
     println!(
         "| row | payload | at once | this build, µs | again (control) | other build/this | processor: other build/this |"
     );
     println!("|---|---:|---:|---:|---|---|---|");
     for row in Row::ALL {
-        for (bytes, depth) in
-            [(64, 1), (64, 64), (1 << 10, 1), (1 << 10, 64), (64 << 10, 1), (64 << 10, 16), (1 << 20, 1), (1 << 20, 4)]
-        {
+        for &(bytes, depth) in workloads {
             let this = || row.start(row.command(program)?);
             let [mut this, mut again, mut other] =
                 [this()?, this()?, row.start(row.command(|name| Ok(dir.join(name)))?)?];

@@ -113,7 +113,7 @@ impl Contestant {
 
 /// [`run_pairs`] sets the topic.
 fn workload(bytes: usize, depth: usize, calls: usize) -> Workload {
-    Workload { topic: String::new(), payload: Payload::Bytes(bytes), depth, calls }
+    Workload::new("", Payload::Bytes(bytes), depth, calls)
 }
 
 fn times(samples: &[Sample], of: fn(&Sample) -> Duration) -> Times {

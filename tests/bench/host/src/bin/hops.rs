@@ -41,7 +41,7 @@ fn compare(host: &mut LoadGenerator, frames: &str, bytes: usize, depth: usize) -
     let calls = if depth == 1 { 4_000_000 / (bytes + 2000) } else { 100_000_000 / (bytes + 6000) };
     let host = std::cell::RefCell::new(host);
     let sample = |caller, topic: &str| -> Result<Sample> {
-        let workload = Workload { topic: topic.to_owned(), payload: Payload::Bytes(bytes), depth, calls };
+        let workload = Workload::new(topic, Payload::Bytes(bytes), depth, calls);
         let mut p50 = Duration::ZERO;
         let cost = host.borrow_mut().cost(|host| {
             let timing = run(host, caller, workload)?;

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use ixt_bench_wire::load::{Payload as Sent, Record, Workload, run_workload};
-use ixt_sdk::Value;
 use ixt_sdk::prelude::*;
 
 ixt_sdk::include_module!();
@@ -30,8 +29,7 @@ async fn drive(payload: Payload, ctx: Context) -> Result<Response> {
             run_workload(&workload, move || {
                 let (ctx, topic, payload) = (ctx.clone(), Arc::clone(&topic), Arc::clone(&payload));
                 async move {
-                    let reply: Value = ctx.bus().send(topic.to_string(), &payload).await?;
-                    let Echoed { result } = serde_json::from_value(reply)?;
+                    let Echoed { result } = ctx.bus().send(topic.to_string(), &payload).returning().await?;
                     check(result.len() == payload.len())
                 }
             })

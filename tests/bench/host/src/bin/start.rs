@@ -82,7 +82,7 @@ fn host_memory() -> Result<()> {
         // 50 pairs with 64 calls of 64 KiB would exceed the memory of what waits for modules (HOST.md).
         for ((bytes, depth), after) in [(64, 64), (64 << 10, 16)].into_iter().zip(&mut after_calls) {
             if modules > 1 {
-                let workload = Workload { topic: String::new(), payload: Payload::Bytes(bytes), depth, calls: 1000 };
+                let workload = Workload::new("", Payload::Bytes(bytes), depth, 1000);
                 run_pairs(&mut host, modules / 2, &workload)?;
                 *after = memory(host.id())?.resident.to_string();
             }

@@ -136,5 +136,5 @@ fn main() -> Result<()> {
     }
     let begin = Instant::now();
     let (service, function) = Service::start()?;
-    run_workloads(begin, function, |workload| run(&service, workload))
+    run_workloads(begin, [function], |workload| run(&service, workload))
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use ixt_bench::measure::quantile;
 use ixt_bench::process::program;
 use ixt_bench_host::Caller;
-use ixt_bench_wire::load::{LoadGenerator, Payload, Record, Timing, Workload};
+use ixt_bench_wire::load::{Callers, LoadGenerator, Payload, Record, Timing, Workload};
 use ixt_bench_wire::{Callee, Cost, Framing};
 
 pub struct Contestant {
@@ -28,8 +28,8 @@ enum Kind {
     Raw(Framing),
     Python,
     Node,
-    /// A host with two modules, and who calls the second one.
-    Host(Caller),
+    /// A host with two modules, who calls the second one, and how.
+    Host(Caller, Callers),
     /// A load generator of `ixt-bench-peers`, which is named as the contestant.
     Peer,
 }
@@ -39,7 +39,9 @@ pub const RAW_ATTACHED: &str = "raw-attached";
 pub const MODULE: &str = "module";
 pub const ATTACHED: &str = "attached";
 pub const HOST: &str = "host";
-const ROUTED: &str = "routed";
+/// A module calls another one: by tasks, or by futures within its handler.
+pub const ROUTED: [&str; 2] = ["routed", "routed-inside"];
+pub const NATS: &str = "nats";
 pub const TONIC: &str = "tonic";
 /// The peers that speak JSON, and have a client of their own.
 pub const JSON_PEERS: [&str; 4] = ["tarpc", "varlink", "zlink", "rmcp"];
@@ -55,8 +57,10 @@ pub const CONTESTANTS: &[Contestant] = &[
     contestant(ATTACHED, "module, attached", Kind::Module(Framing::Length)),
     contestant("python", "Python, a plain loop", Kind::Python),
     contestant("node", "Node.js, a plain loop", Kind::Node),
-    contestant(HOST, "host → module", Kind::Host(Caller::Host)),
-    contestant(ROUTED, "module → host → module", Kind::Host(Caller::Pair(0))),
+    contestant(HOST, "host → module", Kind::Host(Caller::Host, Callers::Tasks)),
+    contestant(ROUTED[0], "module → host → module", Kind::Host(Caller::Pair(0), Callers::Tasks)),
+    contestant(ROUTED[1], "the same, inside the handler", Kind::Host(Caller::Pair(0), Callers::Futures)),
+    contestant(NATS, "NATS, requester → server → responder", Kind::Peer),
     contestant("tarpc", "tarpc, JSON", Kind::Peer),
     contestant("varlink", "varlink", Kind::Peer),
     contestant("zlink", "zlink", Kind::Peer),
@@ -69,8 +73,8 @@ pub const CONTESTANTS: &[Contestant] = &[
 pub enum Running {
     /// The lean client of this process calls it, with this frame.
     Callee { callee: Box<Callee>, frame: Vec<u8> },
-    /// It makes calls. `host` says by whom, if it is a host.
-    LoadGenerator { generator: LoadGenerator, payload: Payload, host: Option<Caller> },
+    /// It makes calls. `host` says by whom and how, if it is a host.
+    LoadGenerator { generator: LoadGenerator, payload: Payload, host: Option<(Caller, Callers)> },
 }
 
 impl Contestant {
@@ -92,7 +96,7 @@ impl Contestant {
         match self.kind {
             Kind::Module(Framing::Line) => Some(program("echo")),
             Kind::Raw(Framing::Line) => Some(program("raw")),
-            Kind::Host(Caller::Host) => Some(program("hosted")),
+            Kind::Host(Caller::Host, _) => Some(program("hosted")),
             Kind::Peer => Some(program(self.id)),
             _ => None,
         }
@@ -101,9 +105,9 @@ impl Contestant {
     /// Starts its processes, and waits until they answer.
     pub fn start(&self, payload: Payload) -> Result<Running> {
         let (command, framing) = match self.kind {
-            Kind::Host(caller) => {
+            Kind::Host(caller, callers) => {
                 let generator = ixt_bench_host::start(2)?;
-                return Ok(Running::LoadGenerator { generator, payload, host: Some(caller) });
+                return Ok(Running::LoadGenerator { generator, payload, host: Some((caller, callers)) });
             }
             Kind::Peer => {
                 let generator = LoadGenerator::start(Command::new(program(self.id)?))?;
@@ -200,14 +204,14 @@ impl Running {
 fn run(
     generator: &mut LoadGenerator,
     payload: Payload,
-    host: Option<Caller>,
+    host: Option<(Caller, Callers)>,
     depth: usize,
     calls: usize,
 ) -> Result<Timing> {
     let topic = if payload == Payload::Record { "record" } else { "echo.n00" };
-    let workload = Workload { topic: topic.to_owned(), payload, depth, calls };
+    let workload = Workload::new(topic, payload, depth, calls);
     match host {
-        Some(caller) => ixt_bench_host::run(generator, caller, workload),
+        Some((caller, callers)) => ixt_bench_host::run(generator, caller, Workload { callers, ..workload }),
         None => generator.request(&workload),
     }
 }

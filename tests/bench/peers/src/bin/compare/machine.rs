@@ -8,7 +8,7 @@ use anyhow::Result;
 use ixt_bench_wire::load::Payload;
 
 /// The peers whose versions the report has.
-const PEERS: [&str; 7] = ["tarpc", "varlink", "zlink", "rmcp", "tonic", "lambda_runtime", "redb"];
+const PEERS: [&str; 8] = ["async-nats", "tarpc", "varlink", "zlink", "rmcp", "tonic", "lambda_runtime", "redb"];
 
 /// The name of a payload in the report.
 pub fn payload(payload: Payload) -> String {
