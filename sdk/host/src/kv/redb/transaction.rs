@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ::redb::{Error, ReadableTable as _, Table, WriteTransaction};
+use ::redb::{Error, ReadableTable, Table, WriteTransaction};
 
 use super::expiry::{expiry, is_over, now};
 use super::row::{EntryValue, Row, seal};
@@ -46,6 +46,19 @@ struct ReplacedEntry {
     parts: u32,
     /// The bytes of its key and value.
     bytes: u64,
+}
+
+impl ReplacedEntry {
+    /// The entry of this key, as its table has it.
+    fn of(
+        key: &str,
+        entry: (u64, Option<u64>, u32, &[u8]),
+        parts: &impl ReadableTable<(u64, u32), &'static [u8]>,
+    ) -> Result<Self, Error> {
+        let row = Row::of(entry);
+        let bytes = key.len() as u64 + value_bytes(parts, row)?;
+        Ok(Self { revision: row.revision, expiry: row.expiry, parts: row.parts, bytes })
+    }
 }
 
 /// The outcome of a transaction.
@@ -96,11 +109,8 @@ impl<'transaction> WriteTables<'transaction> {
         }
         let expiry = options.ttl.map(|ttl| expiry(self.now, ttl));
         let revision = self.revision + 1;
-        let before = self.before(namespace, key)?;
         // For watches the key exists even if it has expired: they did not get the expiry yet.
-        let existed = before.is_some();
-        self.forget(namespace, key, before)?;
-        self.insert(namespace, key, value, revision, expiry)?;
+        let existed = self.insert(namespace, key, value, revision, expiry)?;
         self.wrote(namespace, key, Some(std::mem::take(value)), existed);
         Ok(Ok(revision))
     }
@@ -108,14 +118,14 @@ impl<'transaction> WriteTables<'transaction> {
     /// Inserts an entry of another store, with its revision and expiry. It is not a change for watches.
     pub(super) fn copy(&mut self, namespace: &str, key: &str, stored: &Stored) -> Result<(), Error> {
         let Stored { entry: Entry { value, revision }, expiry } = stored;
-        let before = self.before(namespace, key)?;
-        self.forget(namespace, key, before)?;
+        // It may have parts of the same revision, so they are removed before.
+        self.remove_entry(namespace, key)?;
         self.insert(namespace, key, value, *revision, *expiry)?;
         self.revision = self.revision.max(*revision);
         Ok(())
     }
 
-    /// Writes an entry and its parts, which must not exist.
+    /// Writes an entry and its parts in place of an earlier one, whose revision must be another one. Returns whether there was one.
     fn insert(
         &mut self,
         namespace: &str,
@@ -123,7 +133,7 @@ impl<'transaction> WriteTables<'transaction> {
         value: &[u8],
         revision: u64,
         expiry: Option<u64>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let (inline, in_parts) = if value.len() > INLINE_BYTES { (&[][..], value) } else { (value, &[][..]) };
         let mut parts = 0;
         for part in in_parts.chunks(PART_BYTES) {
@@ -132,12 +142,16 @@ impl<'transaction> WriteTables<'transaction> {
         }
         let (checksum, parts) = seal(namespace, key, (revision, expiry, parts), value);
         let inline = [inline, &checksum].concat();
-        self.entries.insert((namespace, key), (revision, expiry, parts, inline.as_slice()))?;
+        // What it replaces is not looked up before: each step through the tree takes as long as the insertion.
+        let replaced = self.entries.insert((namespace, key), (revision, expiry, parts, inline.as_slice()))?;
+        let replaced = replaced.map(|entry| ReplacedEntry::of(key, entry.value(), &self.parts)).transpose()?;
+        let existed = replaced.is_some();
+        self.forget(namespace, key, replaced)?;
         if let Some(at) = expiry {
             self.expiries.insert((at, namespace, key), ())?;
         }
         self.usage(namespace)?.add((key.len() + value.len()) as u64);
-        Ok(())
+        Ok(existed)
     }
 
     /// Checks that a key and its value, together of `bytes`, fit in the quota. Removes expired keys of all namespaces if they do not. A
@@ -150,6 +164,12 @@ impl<'transaction> WriteTables<'transaction> {
         quotas: &Quotas,
     ) -> Result<Result<(), KvError>, Error> {
         let max = quotas.of(namespace);
+        let mut beside_all = *self.usage(namespace)?;
+        beside_all.add(bytes);
+        if beside_all.charged() <= max {
+            // It fits even if it replaces nothing.
+            return Ok(Ok(()));
+        }
         loop {
             let before = self.before(namespace, key)?;
             let used = *self.usage(namespace)?;
@@ -222,19 +242,21 @@ impl<'transaction> WriteTables<'transaction> {
 
     /// Removes a key that exists, expired or not, and records the change.
     fn remove(&mut self, namespace: &str, key: &str) -> Result<(), Error> {
-        let before = self.before(namespace, key)?;
-        self.entries.remove((namespace, key))?;
-        self.forget(namespace, key, before)?;
+        self.remove_entry(namespace, key)?;
         self.wrote(namespace, key, None, true);
         Ok(())
     }
 
+    /// Removes a key, expired or not, if it exists.
+    fn remove_entry(&mut self, namespace: &str, key: &str) -> Result<(), Error> {
+        let removed = self.entries.remove((namespace, key))?;
+        let removed = removed.map(|entry| ReplacedEntry::of(key, entry.value(), &self.parts)).transpose()?;
+        self.forget(namespace, key, removed)
+    }
+
     /// The entry that a key has now, expired or not.
     fn before(&self, namespace: &str, key: &str) -> Result<Option<ReplacedEntry>, Error> {
-        let Some(entry) = self.entries.get((namespace, key))? else { return Ok(None) };
-        let row = Row::of(entry.value());
-        let bytes = key.len() as u64 + value_bytes(&self.parts, row)?;
-        Ok(Some(ReplacedEntry { revision: row.revision, expiry: row.expiry, parts: row.parts, bytes }))
+        self.entries.get((namespace, key))?.map(|entry| ReplacedEntry::of(key, entry.value(), &self.parts)).transpose()
     }
 
     /// Removes the parts, the expiry and the usage of an entry that was removed or is about to be replaced.
@@ -259,7 +281,7 @@ impl<'transaction> WriteTables<'transaction> {
             let before = self.usage.get(namespace)?.map_or_else(Usage::default, |usage| Usage::of(usage.value()));
             self.usages.insert(namespace.to_owned(), [before; 2]);
         }
-        let [_, now] = self.usages.entry(namespace.to_owned()).or_default();
+        let [_, now] = self.usages.get_mut(namespace).expect("it was just inserted");
         Ok(now)
     }
 

@@ -1,6 +1,7 @@
 //! The writer thread: makes all writes that wait in one transaction, so that they share one wait for the disk. It also
 //! removes expired keys, compacts the file, and opens the database again after a failure.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
@@ -20,6 +21,12 @@ use crate::kv::{KvError, Quotas, SetOptions};
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The pause after a failure to remove expired keys. Reads do not return them meanwhile.
 const RETRY_EXPIRY: Duration = Duration::from_secs(1);
+
+/// How long a batch waits at most for the writes of callers that were answered together with the one before. Many write again at once;
+/// without the wait they would stay in two groups, each of which waits for the other's commit.
+const MAX_GATHERING: Duration = Duration::from_micros(300);
+/// How long it waits for the next one of them: the others are not about to write, either.
+const MAX_GAP: Duration = Duration::from_micros(100);
 
 /// A command to the writer.
 pub(super) enum WriterCommand {
@@ -56,6 +63,10 @@ pub(super) struct Writer {
     pub(super) cache: Arc<ValueCache>,
     pub(super) watchers: Arc<Watchers>,
     pub(super) commands: Receiver<WriterCommand>,
+    /// Commands that were received and not yet done.
+    pub(super) pending: VecDeque<WriterCommand>,
+    /// How many callers there were when the last batch was answered: those of the batch, and those whose writes waited.
+    pub(super) callers: usize,
     /// How many bytes each namespace may hold.
     pub(super) quotas: Quotas,
     /// The revision of the last change.
@@ -93,6 +104,8 @@ impl Writer {
             cache,
             watchers,
             commands,
+            pending: VecDeque::new(),
+            callers: 0,
             quotas,
             revision,
             next_expiry,
@@ -114,6 +127,7 @@ impl Writer {
             let mut writes = Vec::new();
             let mut failed = Vec::new();
             let mut next = self.wait();
+            let begun = Instant::now();
             // The batch is limited, since the bytes that may wait are.
             while let Some(command) = next {
                 match command {
@@ -124,7 +138,11 @@ impl Writer {
                         break;
                     }
                 }
-                next = self.commands.try_recv().ok();
+                next = self.pending.pop_front().or_else(|| self.commands.try_recv().ok());
+                if next.is_none() && !writes.is_empty() && writes.len() < self.callers {
+                    let left = MAX_GATHERING.saturating_sub(begun.elapsed());
+                    next = self.commands.recv_timeout(left.min(MAX_GAP)).ok();
+                }
             }
             if failed.iter().any(|(generation, _)| *generation == self.file.current().generation) {
                 self.reopen();
@@ -148,7 +166,10 @@ impl Writer {
 
     /// Waits for the next command. Returns `None` when keys expire, or the file has to be compacted or settled; and after [`LONGEST_WAIT`],
     /// if a key expires later.
-    fn wait(&self) -> Option<WriterCommand> {
+    fn wait(&mut self) -> Option<WriterCommand> {
+        if let Some(command) = self.pending.pop_front() {
+            return Some(command);
+        }
         let now = Instant::now();
         let expiry = self.next_expiry.map(|at| {
             let until_expiry = Duration::from_millis(at.saturating_sub(expiry::now())).min(LONGEST_WAIT);
@@ -206,6 +227,9 @@ impl Writer {
         match result {
             Ok(answers) => {
                 self.retry_expiry = None;
+                // Before the answers: afterwards those who were answered may be among them already.
+                self.pending.extend(self.commands.try_iter());
+                self.callers = writes.len() + self.pending.len();
                 for (write, answer) in writes.into_iter().zip(answers) {
                     // An error means that the caller no longer waits.
                     let _ = write.reply.send(answer);
