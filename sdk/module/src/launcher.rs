@@ -170,8 +170,8 @@ impl<M: Module> Launcher<M> {
     /// Does the same as [`run`](Self::run) on the current tokio runtime, which goes on when the module has ended. The runtime needs its I/O
     /// and time drivers (`enable_all`; without them this panics, or never returns), and at least `max_concurrency` threads in its blocking
     /// pool if all handlers may block. Once it has connected to the host, the process has the SDK's handlers for SIGTERM and SIGINT; after
-    /// this has returned, it ignores both. Await it to its end: if it is dropped before, its threads go on serving requests, and the
-    /// connection stays open until the host closes it.
+    /// this has returned, it ignores both. Await it to its end: if it is dropped before, it closes the connection, and requests that are
+    /// handled get no reply.
     pub async fn run_async(mut self) -> ExitCode {
         if let Err(error) = self.limits.read_environment() {
             log_error(error);

@@ -7,7 +7,7 @@
 //! Two kinds of threads gather the frames that they send, and write them together:
 //!
 //! - the reader of the connection: when all that it has read is handled and the socket has no more for it, after it has run handlers for
-//!   1 ms, and before it leaves the connection to another thread;
+//!   1 to 2 ms, and before it leaves the connection to another thread;
 //! - the workers of the runtime that `Launcher::run` has made: when they have no more tasks to run.
 //!
 //! What is gathered is written before that when it is 128 KiB, or when it has waited for 1 to 2 ms, since a thread may compute or block

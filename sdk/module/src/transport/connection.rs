@@ -37,7 +37,7 @@ use crate::this_thread::{ReaderId, Reading};
 /// How many frames the reader takes at most before it runs their handlers. Few, so that one handler finds the memory that the last one has
 /// used in the processor's cache.
 pub(crate) const BATCH_FRAMES: usize = 4;
-/// How many frames it takes at most after it has run handlers for [`MAX_BURST`](super::reader_lease::MAX_BURST). Health checks and
+/// How many frames it takes at most after it has run handlers for 1 to 2 ms (`MAX_BURST_TICKS`). Health checks and
 /// cancels among them take effect before the handlers of the others begin.
 const LARGE_BATCH_FRAMES: usize = 64;
 
@@ -62,7 +62,7 @@ pub(crate) struct Connection {
 enum Stop {
     /// It has nothing to do before the host sends more. The socket was empty.
     Rest,
-    /// Its handlers have run for 1 ms.
+    /// Its handlers have run for 1 to 2 ms.
     Pause,
     /// It does not have the lease any more.
     Leave,
@@ -82,7 +82,7 @@ impl Drop for FailOnPanic<'_> {
 }
 
 impl Connection {
-    /// A connection that nobody reads. `workers` are those of `tokio`, if the SDK has made it.
+    /// A connection that nobody reads. `workers` are those of `tokio`, if the SDK has made it: they gather frames for it from now on.
     pub(crate) fn new(
         session: Arc<Session>,
         executor: Arc<ProcessExecutor>,
@@ -91,6 +91,9 @@ impl Connection {
         workers: Option<Arc<Workers>>,
     ) -> Arc<Self> {
         let decoder = Mutex::new(FrameDecoder::new(DEFAULT_MAX_FRAME_BYTES));
+        if let Some(workers) = &workers {
+            workers.connect(Arc::clone(&executor), Arc::clone(session.outgoing()), &tokio);
+        }
         Arc::new(Self { session, executor, stream, tokio, workers, decoder })
     }
 
@@ -103,10 +106,9 @@ impl Connection {
     pub(crate) fn start_reader(self: &Arc<Self>) -> io::Result<()> {
         let reader = ReaderId::new();
         self.executor.begin(reader, self.workers.is_some());
-        let Some(workers) = &self.workers else {
+        if self.workers.is_none() {
             return self.spawn("ixt-read", move |this| this.read_in_thread(reader));
-        };
-        workers.connect(Arc::clone(&self.executor), Arc::clone(self.session.outgoing()), &self.tokio);
+        }
         let _tokio = self.tokio.enter();
         #[expect(deprecated, reason = "its successor is unsafe code; the socket stays open for as long as the task")]
         let socket = AsyncFd::with_interest(Arc::clone(&self.stream), Interest::READABLE)?;
@@ -198,7 +200,8 @@ impl Connection {
     }
 
     /// Takes frames and runs handlers as long as there are any. `has_input` is whether the socket may have something to read, before and
-    /// after; `holds_buffers` is set to whether there are buffers for large frames, which should be freed if the host sends nothing for long.
+    /// after; `holds_buffers` is set to whether there are buffers for large frames, which should be freed if the host sends nothing for
+    /// long.
     fn run(&self, reader: ReaderId, has_input: &mut bool, holds_buffers: &mut bool) -> Stop {
         let _reading = Reading::begin(reader);
         self.executor.runs_here();
@@ -233,7 +236,7 @@ impl Connection {
         let mut decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
         let outgoing = self.session.outgoing();
         if !wait {
-            // Handlers have run for 1 ms: their callers shouldn't wait for the next handlers too.
+            // Handlers have run for 1 to 2 ms: their callers shouldn't wait for the next handlers too.
             outgoing.flush();
             if !self.session.take_frames(&mut decoder, LARGE_BATCH_FRAMES) {
                 if !self.receive(&mut decoder, has_input, RecvFlags::DONTWAIT) {
