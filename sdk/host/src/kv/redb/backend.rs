@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ::redb::StorageBackend;
@@ -17,6 +17,8 @@ use crate::lock;
 pub(super) struct Fenced {
     inner: Arc<dyn StorageBackend>,
     fence: Fence,
+    /// Gets each new length of the file: asking the system for it after each write takes long on some file systems.
+    len: Arc<AtomicU64>,
 }
 
 /// A switch that shuts a database off from its backend.
@@ -36,16 +38,16 @@ impl Fence {
 }
 
 impl Fenced {
-    /// The backend of a database that is about to be opened. `fence` shuts it off.
-    pub(super) fn new(inner: Arc<dyn StorageBackend>, fence: Fence) -> Self {
-        Self { inner, fence }
+    /// The backend of a database that is about to be opened. `fence` shuts it off, `len` gets the length of the file.
+    pub(super) fn new(inner: Arc<dyn StorageBackend>, fence: Fence, len: Arc<AtomicU64>) -> Self {
+        Self { inner, fence, len }
     }
 }
 
 impl StorageBackend for Fenced {
     fn len(&self) -> io::Result<u64> {
         self.fence.check()?;
-        self.inner.len()
+        self.inner.len().inspect(|len| self.len.store(*len, Ordering::Relaxed))
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -55,7 +57,9 @@ impl StorageBackend for Fenced {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.fence.check()?;
-        self.inner.set_len(len)
+        self.inner.set_len(len)?;
+        self.len.store(len, Ordering::Relaxed);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {

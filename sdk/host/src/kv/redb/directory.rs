@@ -21,8 +21,8 @@ pub(super) const FILE_NAME: &str = "kv.redb";
 /// The name of the file with the version of the format, a decimal number.
 const FORMAT_NAME: &str = "format";
 /// The version of the format that this program writes. A directory without a format file has version 1. Since version 2
-/// the file counts what each module uses, and has a checksum for each entry.
-pub(super) const FORMAT: u32 = 2;
+/// the file counts what each module uses, and has a checksum for each entry. Since version 3 its counts are right only when it is settled.
+pub(super) const FORMAT: u32 = 3;
 
 /// A data directory with the store's file open and locked. The lock lasts until the backend is closed or dropped.
 pub(super) struct DataDir {

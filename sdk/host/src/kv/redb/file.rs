@@ -1,6 +1,7 @@
 //! Opens the database, and opens it again after a failure of the disk, after which redb refuses everything.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ::redb::{Builder, CompactionError, Database, Error, StorageBackend};
@@ -8,6 +9,7 @@ use ::redb::{Builder, CompactionError, Database, Error, StorageBackend};
 use super::backend::{Fence, Fenced, Overlay};
 use super::catch_panic::caught;
 use super::tables::{self, StoreState};
+use crate::kv::watchers::Written;
 use crate::lock;
 
 /// How many bytes of the file redb caches in memory; its default is 1 GiB. Fewer in tests, so that they can exceed it
@@ -19,6 +21,8 @@ pub(super) struct StoreFile {
     backend: Arc<dyn StorageBackend>,
     /// The file's path, for messages; `memory` for a store in memory.
     place: String,
+    /// The length of the file, in bytes.
+    len: Arc<AtomicU64>,
     /// Readers and writers hold this for reading while they use the database. Reopening holds it for writing, and so waits
     /// for them: otherwise a reader could find its database closed each time it retries.
     current: RwLock<OpenDatabase>,
@@ -37,9 +41,10 @@ impl StoreFile {
     /// Opens the database for the first time, and creates its tables in a new file. Returns the state of the store too.
     pub(super) fn open(backend: Arc<dyn StorageBackend>, place: String) -> Result<(Self, StoreState), RedbFailure> {
         let fence = Fence::default();
-        let (database, state) = open(Fenced::new(Arc::clone(&backend), fence.clone()))?;
+        let len = Arc::default();
+        let (database, state) = open(Fenced::new(Arc::clone(&backend), fence.clone(), Arc::clone(&len)))?;
         let current = RwLock::new(OpenDatabase { database: Some(database), generation: 0, fence });
-        Ok((Self { backend, place, current }, state))
+        Ok((Self { backend, place, len, current }, state))
     }
 
     /// Opens the database again; waits until it is not in use. Returns its state, or `None` if it could not be opened. If it
@@ -68,7 +73,7 @@ impl StoreFile {
         backend: &Arc<dyn StorageBackend>,
     ) -> Result<StoreState, Arc<str>> {
         let fence = Fence::default();
-        let opened = open(Fenced::new(Arc::clone(backend), fence.clone()));
+        let opened = open(Fenced::new(Arc::clone(backend), fence.clone(), Arc::clone(&self.len)));
         let (database, state) = opened.map_err(|failure| self.reason(&failure))?;
         *current = OpenDatabase { database: Some(database), generation: current.generation + 1, fence };
         Ok(state)
@@ -107,21 +112,28 @@ impl StoreFile {
         })
     }
 
-    /// Writes which pages are in use, as closing the file does. If the host is killed afterwards, opening the file need not
-    /// read all of it; and if the file is damaged too, redb still opens it, so that the rest can be salvaged.
-    pub(super) fn settle(&self) -> Result<(), StoreFailure> {
+    /// Settles the file; see [`tables::settle`]. The state must be the current one.
+    pub(super) fn settle(&self, state: &StoreState) -> Result<(), StoreFailure> {
         let current = self.current();
         self.catch(|| {
             let Some(database) = &current.database else { return Err(::redb::StorageError::DatabaseClosed.into()) };
-            let mut transaction = database.begin_write()?;
-            transaction.set_quick_repair(true);
-            Ok(transaction.commit()?)
+            tables::settle(database, state)
         })
     }
 
-    /// The length of the file, in bytes; 0 if it is not known.
+    /// Whether the file has these changes of one transaction. False if it can't be read.
+    pub(super) fn has(&self, written: &[(String, Written)]) -> bool {
+        let current = self.current();
+        let has = self.catch(|| match &current.database {
+            Some(database) => tables::was_committed(database, written),
+            None => Ok(false),
+        });
+        has.unwrap_or_default()
+    }
+
+    /// The length of the file, in bytes.
     pub(super) fn len(&self) -> u64 {
-        self.backend.len().unwrap_or_default()
+        self.len.load(Ordering::Relaxed)
     }
 
     /// Closes the database and the file; waits until the database is not in use.

@@ -6,7 +6,7 @@
 //! wait in turn. (With an error instead, every caller would need the same retry loop, and each call has a deadline
 //! anyway.)
 //!
-//! From the top down: `writer` and `reader` are the threads, `cache` holds the recently read values; `transaction` and
+//! From the top down: `writer` (with its `inbox`) and `reader` are the threads, `cache` holds the recently read values; `transaction` and
 //! `snapshot` write and read the `tables`, whose entries are encoded by `row`; `usage` counts what a namespace holds, and
 //! `expiry` is about times to live; `file` opens the database, and opens it again after a failure, on a `backend`;
 //! `catch_panic` makes an error of a panic of redb; `directory` checks and locks the data directory; `compaction` decides
@@ -20,6 +20,7 @@ mod compaction;
 mod directory;
 mod expiry;
 mod file;
+mod inbox;
 mod offline;
 mod open_error;
 mod reader;
@@ -169,8 +170,7 @@ impl RedbStore {
         let watchers = Arc::new(Watchers::default());
         let (commands, to_write) = channel();
         let (requests, to_read) = channel();
-        let writer =
-            Writer::new(Arc::clone(&file), Arc::clone(&cache), Arc::clone(&watchers), to_write, quotas, &state);
+        let writer = Writer::new(Arc::clone(&file), Arc::clone(&cache), Arc::clone(&watchers), to_write, quotas, state);
         let reader =
             Reader { file: Arc::clone(&file), cache: Arc::clone(&cache), requests: to_read, writer: commands.clone() };
         let mut store = Self {

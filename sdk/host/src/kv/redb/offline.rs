@@ -108,8 +108,8 @@ fn read(
         Ok(mut database) => {
             revision = catch(|| tables::last_revision(&database)).unwrap_or_default();
             let mut usages = BTreeMap::new();
-            // The usages that were read before a failure are useful too.
-            let counted = catch(|| tables::read_usages(&database, &mut usages));
+            // The usages that were read before a failure are useful too, and so are those of a file that was not settled since.
+            let settled = catch(|| tables::read_usages(&database, &mut usages)).is_ok_and(|settled| settled);
             let namespaces: Vec<String> = usages.keys().cloned().collect();
             match catch(|| Snapshot::of(&database)) {
                 Ok(snapshot) => read_all(&snapshot, &namespaces, &mut damage, &mut |namespace, key, stored| {
@@ -120,7 +120,9 @@ fn read(
                 Err(RedbFailure::Error(Error::TableDoesNotExist(_))) => {}
                 Err(failure) => damage.add(format!("nothing of it can be read: {}", plain_reason(&failure))),
             }
-            compare(&keys, &usages, counted.is_ok_and(|counted| counted), &mut damage);
+            if settled {
+                compare(&keys, &usages, &mut damage);
+            }
             let integrity = catch(|| Ok(database.check_integrity()?));
             if damage.is_none() && !integrity.is_ok_and(|whole| whole) {
                 damage.add("parts of the file are not what was written there, though every key can be read".to_owned());
@@ -134,9 +136,8 @@ fn read(
     Ok((Inspection { keys, damage: damage.into_lines() }, revision))
 }
 
-/// Compares the numbers of keys that were found and counted, and adds differences to the damage. `all_counted` is whether
-/// all counts could be read.
-fn compare(found: &BTreeMap<String, u64>, counted: &BTreeMap<String, Usage>, all_counted: bool, damage: &mut Damage) {
+/// Compares the numbers of keys that were found and counted, and adds differences to the damage.
+fn compare(found: &BTreeMap<String, u64>, counted: &BTreeMap<String, Usage>, damage: &mut Damage) {
     for (namespace, Usage { keys, .. }) in counted {
         let whole = found.get(namespace).copied().unwrap_or_default();
         if whole < *keys {
@@ -145,7 +146,7 @@ fn compare(found: &BTreeMap<String, u64>, counted: &BTreeMap<String, Usage>, all
             damage.add(format!("`{namespace}` has {whole} keys, and {keys} were counted"));
         }
     }
-    for (namespace, whole) in found.iter().filter(|(namespace, _)| all_counted && !counted.contains_key(*namespace)) {
+    for (namespace, whole) in found.iter().filter(|(namespace, _)| !counted.contains_key(*namespace)) {
         damage.add(format!("`{namespace}` has {whole} keys, which were not counted"));
     }
 }

@@ -7,6 +7,7 @@ use ::redb::backends::FileBackend;
 
 use super::file::{RedbFailure, catch, open};
 use super::snapshot::Stored;
+use super::tables::{self, StoreState};
 use super::transaction::WriteTables;
 
 /// A transaction is committed when it has this number of bytes.
@@ -21,7 +22,7 @@ pub(super) struct StoreCopy {
     waiting: Vec<(String, String, Stored)>,
     /// The bytes of `waiting`.
     bytes: usize,
-    revision: u64,
+    state: StoreState,
     /// The number of entries so far.
     pub(super) keys: u64,
 }
@@ -30,8 +31,8 @@ impl StoreCopy {
     /// Creates a store in an empty file.
     pub(super) fn to(file: fs::File) -> Result<Self, RedbFailure> {
         let backend = catch(|| Ok(FileBackend::new(file)?))?;
-        let (database, _) = open(backend)?;
-        Ok(Self { database, waiting: Vec::new(), bytes: 0, revision: 0, keys: 0 })
+        let (database, state) = open(backend)?;
+        Ok(Self { database, waiting: Vec::new(), bytes: 0, state, keys: 0 })
     }
 
     /// Adds an entry, with its revision and expiry.
@@ -45,9 +46,10 @@ impl StoreCopy {
     /// Writes the rest and closes the file. The next change of the copied store will have a revision after `revision` and
     /// after those of all entries.
     pub(super) fn finish(mut self, revision: u64) -> Result<(), RedbFailure> {
-        self.revision = self.revision.max(revision);
         self.flush()?;
+        self.state.revision = self.state.revision.max(revision);
         catch(|| {
+            tables::settle(&self.database, &self.state)?;
             drop(self.database);
             Ok(())
         })
@@ -56,16 +58,17 @@ impl StoreCopy {
     fn flush(&mut self) -> Result<(), RedbFailure> {
         self.bytes = 0;
         let waiting = std::mem::take(&mut self.waiting);
-        self.revision = catch(|| {
+        let outcome = catch(|| {
             let transaction = self.database.begin_write()?;
-            let mut tables = WriteTables::open(&transaction, self.revision)?;
+            let mut tables = WriteTables::open(&transaction, &self.state)?;
             for (namespace, key, stored) in &waiting {
                 tables.copy(namespace, key, stored)?;
             }
-            let done = tables.finish()?;
+            let outcome = tables.finish()?;
             transaction.commit()?;
-            Ok(done.revision)
+            Ok(outcome)
         })?;
+        outcome.apply(&mut self.state);
         Ok(())
     }
 }

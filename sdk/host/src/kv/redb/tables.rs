@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use ::redb::{Database, Error, ReadableDatabase as _, ReadableTable, TableDefinition, TableError};
+use ::redb::{Database, Error, ReadableDatabase as _, ReadableTable, TableDefinition, TableError, WriteTransaction};
 
+use super::catch_panic::caught;
 use super::row::{EntryValue, Row};
 use super::usage::Usage;
+use crate::kv::watchers::Written;
 
 /// The key of [`ENTRIES`]: namespace and key.
 pub(super) type EntryKey = (&'static str, &'static str);
@@ -19,81 +21,170 @@ pub(super) const ENTRIES: TableDefinition<EntryKey, EntryValue> = TableDefinitio
 pub(super) const PARTS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("parts");
 /// The keys that expire. An entry here has no value.
 pub(super) const EXPIRIES: TableDefinition<ExpiryKey, ()> = TableDefinition::new("expiries");
-/// Single numbers by name; so far only [`REVISION`].
-pub(super) const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
-/// For each namespace, the number of its keys, and of the bytes of its keys and values. Format 1 does not have this table.
-pub(super) const USAGE: TableDefinition<&str, (u64, u64)> = TableDefinition::new("usage");
-/// The name of the counter with the revision of the last change.
-pub(super) const REVISION: &str = "revision";
+/// Single numbers by name: [`REVISION`] and [`SETTLED`].
+const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
+/// For each namespace, the number of its keys, and of the bytes of its keys and values, as of the last time that the file was settled.
+/// Format 1 does not have this table.
+const USAGE: TableDefinition<&str, (u64, u64)> = TableDefinition::new("usage");
+/// The name of a counter: no revision after it was ever used. In a settled file it is the revision of the last change.
+const REVISION: &str = "revision";
+/// The name of a counter that is there, with any value, if the file is settled.
+const SETTLED: &str = "settled";
 
 /// A value longer than this, in bytes, is stored in parts.
 pub(super) const INLINE_BYTES: usize = 4 * 1024;
 
-/// The state of a store when it is opened.
-#[derive(Debug, Clone, Copy, Default)]
+/// How many revisions the file is told about at once. After a crash so many are left out at most.
+const RESERVED_REVISIONS: u64 = 10_000;
+
+/// What is known of a store without looking into its tables. The writer keeps it in memory. The file has the revision and the usages only
+/// when it is settled, since writing them takes two pages more for each commit.
+#[derive(Debug, Clone, Default)]
 pub(super) struct StoreState {
     /// The revision of the last change.
     pub(super) revision: u64,
     /// The next expiry of a key, in Unix milliseconds; `None` if no key expires.
     pub(super) next_expiry: Option<u64>,
+    /// The usage of each namespace that has keys.
+    pub(super) usages: BTreeMap<String, Usage>,
     /// How many bytes all namespaces together are charged for: those of keys and values, plus 64 for each key.
     pub(super) stored: u64,
+    /// The file's [`REVISION`]. `None` if the file is settled, which the next change has to end.
+    pub(super) reserved: Option<u64>,
 }
 
-/// The revision of the last change; 0 if there was none.
+impl StoreState {
+    /// The usage of a namespace.
+    pub(super) fn usage(&self, namespace: &str) -> Usage {
+        self.usages.get(namespace).copied().unwrap_or_default()
+    }
+
+    /// Sets the usage of a namespace.
+    pub(super) fn set_usage(&mut self, namespace: String, usage: Usage) {
+        let before = match usage.keys {
+            0 => self.usages.remove(&namespace),
+            _ => self.usages.insert(namespace, usage),
+        };
+        self.stored = (self.stored + usage.charged()).saturating_sub(before.unwrap_or_default().charged());
+    }
+}
+
+/// Writes that all revisions up to some after `revision` may be used, and that the file is not settled. Returns that limit. It has to be
+/// written with the first change after the file was settled, and with the first one beyond the limit.
+pub(super) fn reserve(transaction: &WriteTransaction, revision: u64) -> Result<u64, Error> {
+    let mut counters = transaction.open_table(COUNTERS)?;
+    let reserved = revision.saturating_add(RESERVED_REVISIONS);
+    counters.insert(REVISION, reserved)?;
+    counters.remove(SETTLED)?;
+    Ok(reserved)
+}
+
+/// Settles the file: writes the revision and the usages, and which pages are in use, as closing it does. If the host is killed afterwards,
+/// opening the file need not read all of it; and if the file is damaged too, redb still opens it, so that the rest can be salvaged.
+pub(super) fn settle(database: &Database, state: &StoreState) -> Result<(), Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    {
+        let mut usage = transaction.open_table(USAGE)?;
+        usage.retain(|namespace, _| state.usages.contains_key(namespace))?;
+        for (namespace, Usage { keys, bytes }) in &state.usages {
+            usage.insert(namespace.as_str(), (*keys, *bytes))?;
+        }
+        let mut counters = transaction.open_table(COUNTERS)?;
+        counters.insert(REVISION, state.revision)?;
+        counters.insert(SETTLED, 1)?;
+    }
+    Ok(transaction.commit()?)
+}
+
+/// No revision after this one was ever used; 0 if there was no change.
 pub(super) fn last_revision(database: &Database) -> Result<u64, Error> {
     let counters = database.begin_read()?.open_table(COUNTERS)?;
     Ok(counters.get(REVISION)?.map_or(0, |revision| revision.value()))
 }
 
-/// Reads the usage of each namespace into `usages`. Returns whether the file has a table of usages.
+/// Reads the usage of each namespace into `usages`, as of when the file was settled last. Returns whether it is settled now. An error if
+/// there is no such table, as in a file of format 1.
 pub(super) fn read_usages(database: &Database, usages: &mut BTreeMap<String, Usage>) -> Result<bool, Error> {
-    let usage = match database.begin_read()?.open_table(USAGE) {
-        Err(TableError::TableDoesNotExist(_)) => return Ok(false),
-        usage => usage?,
-    };
-    for row in usage.iter()? {
+    let transaction = database.begin_read()?;
+    for row in transaction.open_table(USAGE)?.iter()? {
         let (namespace, usage) = row?;
         usages.insert(namespace.value().to_owned(), Usage::of(usage.value()));
     }
-    Ok(true)
+    Ok(transaction.open_table(COUNTERS)?.get(SETTLED)?.is_some())
 }
 
-/// Creates missing tables (all in a new file, that of usages in a file of format 1), and reads the state of the store.
+/// Creates missing tables, and reads the state of the store. If the file is not settled, reads all keys for that, which takes a fraction of
+/// what redb takes to open such a file.
 pub(super) fn prepare(database: &Database) -> Result<StoreState, Error> {
+    create(database)?;
     let mut usages = BTreeMap::new();
-    if !read_usages(database, &mut usages)? {
-        create(database)?;
-        read_usages(database, &mut usages)?;
+    let settled = read_usages(database, &mut usages)?;
+    if !settled {
+        // Where the file is damaged, the usages of when it was settled are near enough.
+        usages = caught(|| count_usages(database)).ok().and_then(Result::ok).unwrap_or(usages);
     }
-    let stored = usages.values().fold(0, |stored: u64, usage| stored.saturating_add(usage.charged()));
+    let revision = last_revision(database)?;
     let expiries = database.begin_read()?.open_table(EXPIRIES)?;
-    Ok(StoreState { revision: last_revision(database)?, next_expiry: first_expiry(&expiries)?, stored })
+    Ok(StoreState {
+        revision,
+        next_expiry: first_expiry(&expiries)?,
+        stored: usages.values().fold(0, |stored: u64, usage| stored.saturating_add(usage.charged())),
+        usages,
+        reserved: (!settled).then_some(revision),
+    })
 }
 
-/// Creates all tables that are missing, and counts the usages.
+/// Creates all tables that are missing: all in a new file, that of usages in a file of format 1.
 fn create(database: &Database) -> Result<(), Error> {
+    match database.begin_read()?.open_table(USAGE) {
+        Err(TableError::TableDoesNotExist(_)) => {}
+        usage => return Ok(usage.map(drop)?),
+    }
     let transaction = database.begin_write()?;
-    {
-        let entries = transaction.open_table(ENTRIES)?;
-        let parts = transaction.open_table(PARTS)?;
-        transaction.open_table(EXPIRIES)?;
-        transaction.open_table(COUNTERS)?;
-        let mut usage = transaction.open_table(USAGE)?;
-        // A file of format 1 has entries already.
-        let mut counted: BTreeMap<String, Usage> = BTreeMap::new();
-        for entry in entries.iter()? {
-            let (at, entry) = entry?;
-            let (namespace, key) = at.value();
-            let bytes = key.len() as u64 + value_bytes(&parts, Row::of(entry.value()))?;
-            counted.entry(namespace.to_owned()).or_default().add(bytes);
-        }
-        for (namespace, Usage { keys, bytes }) in counted {
-            usage.insert(namespace.as_str(), (keys, bytes))?;
+    transaction.open_table(ENTRIES)?;
+    transaction.open_table(PARTS)?;
+    transaction.open_table(EXPIRIES)?;
+    transaction.open_table(COUNTERS)?;
+    transaction.open_table(USAGE)?;
+    Ok(transaction.commit()?)
+}
+
+/// Counts what each namespace holds.
+fn count_usages(database: &Database) -> Result<BTreeMap<String, Usage>, Error> {
+    let transaction = database.begin_read()?;
+    let parts = transaction.open_table(PARTS)?;
+    let mut usages: BTreeMap<String, Usage> = BTreeMap::new();
+    for entry in transaction.open_table(ENTRIES)?.iter()? {
+        let (at, entry) = entry?;
+        let (namespace, key) = at.value();
+        let bytes = key.len() as u64 + value_bytes(&parts, Row::of(entry.value()))?;
+        match usages.get_mut(namespace) {
+            Some(usage) => usage.add(bytes),
+            None => usages.entry(namespace.to_owned()).or_default().add(bytes),
         }
     }
-    transaction.commit()?;
-    Ok(())
+    Ok(usages)
+}
+
+/// Whether a transaction with these changes was committed; it was as a whole or not at all. If it has left no trace, since it only removed
+/// keys again that it had added, it counts as not committed.
+pub(super) fn was_committed(database: &Database, written: &[(String, Written)]) -> Result<bool, Error> {
+    let entries = database.begin_read()?.open_table(ENTRIES)?;
+    // For each key, whether it existed before, and the last change.
+    let mut changed = BTreeMap::new();
+    for (namespace, change) in written {
+        changed.entry((&**namespace, &*change.key)).or_insert((change.existed, change)).1 = change;
+    }
+    for (at, (existed, change)) in changed {
+        let revision = entries.get(at)?.map(|entry| entry.value().0);
+        match change.value {
+            Some(_) => return Ok(revision == Some(change.revision)),
+            None if existed => return Ok(revision.is_none()),
+            None => {}
+        }
+    }
+    Ok(false)
 }
 
 /// The length of a row's value, in bytes. All of its parts are equally long, except for the last.

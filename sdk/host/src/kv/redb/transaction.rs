@@ -1,5 +1,5 @@
-//! The changes that can be made within one write transaction. Each also updates the revision, the parts of the value, the
-//! expiries and the usage of the namespace.
+//! The changes that can be made within one write transaction. Each also changes the parts of the value, the expiries, the revision and the
+//! usage of the namespace.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::expiry::{expiry, is_over, now};
 use super::row::{EntryValue, Row, seal};
 use super::snapshot::Stored;
 use super::tables::{
-    COUNTERS, ENTRIES, EXPIRIES, EntryKey, ExpiryKey, INLINE_BYTES, PARTS, REVISION, USAGE, first_expiry, value_bytes,
+    self, ENTRIES, EXPIRIES, EntryKey, ExpiryKey, INLINE_BYTES, PARTS, StoreState, first_expiry, value_bytes,
 };
 use super::usage::Usage;
 use crate::kv::watchers::Written;
@@ -21,15 +21,16 @@ const PART_BYTES: usize = 64 * 1024 - 64;
 /// How many expired keys one call of `expire` removes at most, so that writes do not wait long for that.
 const EXPIRED_AT_ONCE: usize = 1000;
 
-/// The tables of a write transaction.
+/// The tables of a write transaction, and what it changes in the state of the store.
 pub(super) struct WriteTables<'transaction> {
+    transaction: &'transaction WriteTransaction,
     entries: Table<'transaction, EntryKey, EntryValue>,
     parts: Table<'transaction, (u64, u32), &'static [u8]>,
     expiries: Table<'transaction, ExpiryKey, ()>,
-    counters: Table<'transaction, &'static str, u64>,
-    usage: Table<'transaction, &'static str, (u64, u64)>,
-    /// The usage of each namespace that this transaction has changed: before the transaction, and now.
-    usages: BTreeMap<String, [Usage; 2]>,
+    /// The state before the transaction.
+    before: &'transaction StoreState,
+    /// The usage of each namespace that this transaction may have changed.
+    usages: BTreeMap<String, Usage>,
     /// The time of the transaction, in Unix milliseconds.
     now: u64,
     /// The revision of the last change.
@@ -63,28 +64,42 @@ impl ReplacedEntry {
 
 /// The outcome of a transaction.
 pub(super) struct TransactionOutcome {
-    /// The revision of the last change, in this transaction or before.
-    pub(super) revision: u64,
     /// The changes of this transaction, with their namespaces.
     pub(super) written: Vec<(String, Written)>,
-    /// The next expiry of a key, in Unix milliseconds; `None` if no key expires.
-    pub(super) next_expiry: Option<u64>,
-    /// The bytes that the namespaces of this transaction were charged for before it, and are charged for now.
-    pub(super) stored: [u64; 2],
+    /// The revision of the last change, in this transaction or before.
+    pub(super) revision: u64,
+    next_expiry: Option<u64>,
+    usages: BTreeMap<String, Usage>,
+    reserved: Option<u64>,
+}
+
+impl TransactionOutcome {
+    /// Makes the state that of the store after the transaction was committed.
+    pub(super) fn apply(self, state: &mut StoreState) {
+        state.revision = self.revision;
+        state.next_expiry = self.next_expiry;
+        state.reserved = self.reserved;
+        for (namespace, usage) in self.usages {
+            state.set_usage(namespace, usage);
+        }
+    }
 }
 
 impl<'transaction> WriteTables<'transaction> {
-    /// Opens the tables. The next change gets the revision after `revision`.
-    pub(super) fn open(transaction: &'transaction WriteTransaction, revision: u64) -> Result<Self, Error> {
+    /// Opens the tables. `before` is the state of the store.
+    pub(super) fn open(
+        transaction: &'transaction WriteTransaction,
+        before: &'transaction StoreState,
+    ) -> Result<Self, Error> {
         Ok(Self {
+            transaction,
             entries: transaction.open_table(ENTRIES)?,
             parts: transaction.open_table(PARTS)?,
             expiries: transaction.open_table(EXPIRIES)?,
-            counters: transaction.open_table(COUNTERS)?,
-            usage: transaction.open_table(USAGE)?,
+            before,
             usages: BTreeMap::new(),
             now: now(),
-            revision,
+            revision: before.revision,
             written: Vec::new(),
         })
     }
@@ -150,7 +165,7 @@ impl<'transaction> WriteTables<'transaction> {
         if let Some(at) = expiry {
             self.expiries.insert((at, namespace, key), ())?;
         }
-        self.usage(namespace)?.add((key.len() + value.len()) as u64);
+        self.usage(namespace).add((key.len() + value.len()) as u64);
         Ok(existed)
     }
 
@@ -164,7 +179,7 @@ impl<'transaction> WriteTables<'transaction> {
         quotas: &Quotas,
     ) -> Result<Result<(), KvError>, Error> {
         let max = quotas.of(namespace);
-        let mut beside_all = *self.usage(namespace)?;
+        let mut beside_all = *self.usage(namespace);
         beside_all.add(bytes);
         if beside_all.charged() <= max {
             // It fits even if it replaces nothing.
@@ -172,7 +187,7 @@ impl<'transaction> WriteTables<'transaction> {
         }
         loop {
             let before = self.before(namespace, key)?;
-            let used = *self.usage(namespace)?;
+            let used = *self.usage(namespace);
             let mut with_it = used;
             if let Some(before) = before {
                 with_it.subtract(before.bytes);
@@ -223,21 +238,15 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(EXPIRED_AT_ONCE)
     }
 
-    /// Writes the usages and the revision. If `written` of the outcome is empty, the transaction need not be committed.
-    pub(super) fn finish(mut self) -> Result<TransactionOutcome, Error> {
-        let mut stored = [0; 2];
-        for (namespace, [before, now]) in &self.usages {
-            stored = [stored[0] + before.charged(), stored[1] + now.charged()];
-            match now {
-                Usage { keys: 0, .. } => self.usage.remove(namespace.as_str())?,
-                Usage { keys, bytes } => self.usage.insert(namespace.as_str(), (*keys, *bytes))?,
-            };
-        }
-        if self.counters.get(REVISION)?.is_none_or(|last| last.value() < self.revision) {
-            self.counters.insert(REVISION, self.revision)?;
+    /// Ends the changes. If `written` of the outcome is empty, the transaction need not be committed.
+    pub(super) fn finish(self) -> Result<TransactionOutcome, Error> {
+        let mut reserved = self.before.reserved;
+        if self.revision > self.before.revision && reserved.is_none_or(|reserved| reserved < self.revision) {
+            reserved = Some(tables::reserve(self.transaction, self.revision)?);
         }
         let next_expiry = first_expiry(&self.expiries)?;
-        Ok(TransactionOutcome { revision: self.revision, written: self.written, next_expiry, stored })
+        let Self { written, revision, usages, .. } = self;
+        Ok(TransactionOutcome { written, revision, next_expiry, usages, reserved })
     }
 
     /// Removes a key that exists, expired or not, and records the change.
@@ -271,18 +280,16 @@ impl<'transaction> WriteTables<'transaction> {
         if let Some(at) = expiry {
             self.expiries.remove((at, namespace, key))?;
         }
-        self.usage(namespace)?.subtract(bytes);
+        self.usage(namespace).subtract(bytes);
         Ok(())
     }
 
     /// The usage of a namespace at this point of the transaction.
-    fn usage(&mut self, namespace: &str) -> Result<&mut Usage, Error> {
+    fn usage(&mut self, namespace: &str) -> &mut Usage {
         if !self.usages.contains_key(namespace) {
-            let before = self.usage.get(namespace)?.map_or_else(Usage::default, |usage| Usage::of(usage.value()));
-            self.usages.insert(namespace.to_owned(), [before; 2]);
+            self.usages.insert(namespace.to_owned(), self.before.usage(namespace));
         }
-        let [_, now] = self.usages.get_mut(namespace).expect("it was just inserted");
-        Ok(now)
+        self.usages.get_mut(namespace).expect("it was just inserted")
     }
 
     /// Records a change with the next revision.

@@ -41,9 +41,7 @@ fn time(size: usize) -> anyhow::Result<f64> {
             ("src/main.rs", &handler(size)),
             (
                 "build.rs",
-                "const ROUNDS: usize = 5;
-
-fn main() { ixt_build::compile(\"manifest.toml\"); }\n",
+                "fn main() { ixt_build::compile(\"manifest.toml\"); }\n",
             ),
         ],
     )?;
@@ -86,7 +84,5 @@ impl Handler for Bench {
         )
         .unwrap();
     }
-    text + "}\nconst ROUNDS: usize = 5;
-
-fn main() -> std::process::ExitCode { run::<Bench>() }\n"
+    text + "}\nfn main() -> std::process::ExitCode { run::<Bench>() }\n"
 }

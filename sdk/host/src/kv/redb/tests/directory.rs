@@ -80,7 +80,7 @@ async fn a_directory_has_a_format_version() {
     set(&store, "key", b"value").await;
     drop(store);
     let format = data.join("format");
-    assert_eq!(fs::read_to_string(&format).unwrap(), "2\n");
+    assert_eq!(fs::read_to_string(&format).unwrap(), "3\n");
 
     // Directories of version 1 may have no format file. A file without a number is replaced too.
     for old in [None, Some("1\n"), Some("what?")] {
@@ -89,7 +89,7 @@ async fn a_directory_has_a_format_version() {
             Some(old) => fs::write(&format, old).unwrap(),
         }
         assert_eq!(get(&RedbStore::open(&data).unwrap(), "key").await.as_deref(), Some(&b"value"[..]));
-        assert_eq!(fs::read_to_string(&format).unwrap(), "2\n");
+        assert_eq!(fs::read_to_string(&format).unwrap(), "3\n");
     }
 
     fs::write(&format, "7\n").unwrap();
@@ -99,9 +99,9 @@ async fn a_directory_has_a_format_version() {
         RedbStore::check(&data).unwrap_err(),
         RedbStore::repair(&data).unwrap_err(),
     ] {
-        assert!(matches!(&error, OpenError::Newer { found: 7, newest: 2, .. }), "{error:?}");
+        assert!(matches!(&error, OpenError::Newer { found: 7, newest: 3, .. }), "{error:?}");
         let text = error.to_string();
-        assert!(text.contains("format version 7") && text.contains("up to 2"), "{text}");
+        assert!(text.contains("format version 7") && text.contains("up to 3"), "{text}");
     }
     assert_eq!(fs::read_to_string(&format).unwrap(), "7\n");
     assert!(fs::read(data.join(FILE_NAME)).unwrap() == before, "the file was changed");
@@ -133,6 +133,31 @@ async fn damaged_files() {
     }
     fs::write(&path, &sound).unwrap();
     assert_eq!(get(&RedbStore::open(&data).unwrap(), "key").await, Some(vec![1; 100_000]));
+}
+
+#[tokio::test]
+async fn no_revision_is_used_again() {
+    let (_parent, data) = directory();
+    let store = RedbStore::open(&data).unwrap();
+    let mut last = set(&store, "key", b"1").await;
+    // Nothing in the file has the revision of this one.
+    assert!(store.delete(SPACE, "key", None).await.unwrap());
+    last += 1;
+    let killed = fs::read(data.join(FILE_NAME)).unwrap();
+    drop(store);
+    let store = RedbStore::open(&data).unwrap();
+    assert_eq!(set(&store, "key", b"2").await, last + 1, "after a store was closed they go on without a gap");
+    drop(store);
+    fs::write(data.join(FILE_NAME), killed).unwrap();
+    for _ in 0..3 {
+        let store = RedbStore::open(&data).unwrap();
+        let next = set(&store, "key", b"3").await;
+        assert!(next > last, "{next} was used before");
+        last = next;
+        let killed = fs::read(data.join(FILE_NAME)).unwrap();
+        drop(store);
+        fs::write(data.join(FILE_NAME), killed).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -56,6 +56,58 @@ async fn a_failed_write_uses_up_its_revision_and_is_a_change_if_it_was_made() {
     assert_eq!(store.get(SPACE, "key").await.unwrap(), Some(now), "a value that was read stays");
 }
 
+#[test]
+fn a_transaction_was_committed_if_its_changes_are_there() {
+    let set = |key: &'static str| (key, Some(b"value".to_vec()));
+    let delete = |key: &'static str| (key, None);
+    let backend = fenced(Arc::new(InMemoryBackend::new()));
+    let (database, mut state) = file::open(backend).unwrap_or_else(|failure| panic!("{failure}"));
+    let mut transact = |changes: &[(&str, Option<Vec<u8>>)], commit| {
+        let transaction = database.begin_write().unwrap();
+        let mut tables = transaction::WriteTables::open(&transaction, &state).unwrap();
+        for (key, value) in changes {
+            let done = match value.clone() {
+                Some(mut value) => {
+                    tables.set(SPACE, key, &mut value, SetOptions::default(), &Quotas::each(FILE_QUOTA)).unwrap()
+                }
+                None => tables.delete(SPACE, key, None).unwrap(),
+            };
+            done.unwrap();
+        }
+        let mut outcome = tables.finish().unwrap();
+        let written = std::mem::take(&mut outcome.written);
+        if commit {
+            transaction.commit().unwrap();
+        } else {
+            transaction.abort().unwrap();
+        }
+        // A revision is used up even if the transaction has failed.
+        state.revision = outcome.revision;
+        if commit {
+            outcome.apply(&mut state);
+        }
+        tables::was_committed(&database, &written).unwrap()
+    };
+    assert!(transact(&[set("old"), set("kept")], true));
+    for changes in [
+        &[set("new")][..],
+        &[set("old")],
+        &[delete("old"), set("kept")],
+        &[set("old"), delete("old")],
+        &[set("new"), delete("new"), set("old")],
+        &[delete("old"), set("old")],
+    ] {
+        for commit in [false, true] {
+            assert_eq!(transact(changes, commit), commit, "{changes:?}");
+        }
+        transact(&[set("old"), delete("new")], true);
+    }
+    for commit in [false, true] {
+        let changes = [set("new"), delete("new")];
+        assert!(!transact(&changes, commit), "it has left no trace");
+    }
+}
+
 #[tokio::test]
 async fn reads_succeed_again_when_the_disk_can_be_read_again() {
     let disk = Arc::new(Disk::default());

@@ -27,6 +27,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::kv::redb::backend::{Fence, Fenced};
 use crate::kv::redb::directory::FILE_NAME;
 use crate::kv::{Change, conformance};
 
@@ -120,6 +121,11 @@ impl StorageBackend for Disk {
         self.written.fetch_add(data.len(), Ordering::SeqCst);
         self.memory.write(offset, data)
     }
+}
+
+/// The backend of a database without a store.
+fn fenced(backend: Arc<dyn StorageBackend>) -> Fenced {
+    Fenced::new(backend, Fence::default(), Arc::default())
 }
 
 fn on(disk: &Arc<Disk>) -> RedbStore {

@@ -16,6 +16,32 @@ async fn writing_a_small_value_does_not_write_a_large_one_again() {
 }
 
 #[tokio::test]
+async fn a_write_puts_no_more_on_the_disk_than_one_of_plain_redb() {
+    const TABLE: TableDefinition<&str, &[u8]> = TableDefinition::new("entries");
+    const WRITES: usize = 10;
+    let of_writes = |disk: &Disk, before| (disk.written.load(Ordering::SeqCst) - before) / WRITES;
+    let (disk, plain_disk) = (Arc::new(Disk::default()), Arc::new(Disk::default()));
+    let store = on(&disk);
+    set(&store, "key", b"first").await;
+    let before = disk.written.load(Ordering::SeqCst);
+    for _ in 0..WRITES {
+        set(&store, "key", b"value").await;
+    }
+    let each = of_writes(&disk, before);
+
+    let plain = file::open_database(fenced(Arc::clone(&plain_disk) as Arc<_>)).unwrap();
+    let write = || {
+        let transaction = plain.begin_write().unwrap();
+        transaction.open_table(TABLE).unwrap().insert("key", &b"value"[..]).unwrap();
+        transaction.commit().unwrap();
+    };
+    write();
+    let before = plain_disk.written.load(Ordering::SeqCst);
+    (0..WRITES).for_each(|_| write());
+    assert_eq!(each, of_writes(&plain_disk, before));
+}
+
+#[tokio::test]
 async fn the_room_of_a_deleted_large_value_is_freed() {
     let disk = Arc::new(Disk::default());
     let store = on(&disk);

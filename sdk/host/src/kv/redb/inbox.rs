@@ -1,0 +1,69 @@
+//! The commands that the writer gets, and which writes it makes together.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::writer::{WriteRequest, WriterCommand};
+
+/// How long a transaction stays open at most for the writes of callers that were answered together with the one before. Many write again
+/// at once; without the wait they would stay in two groups, each of which waits for the other's commit.
+const MAX_GATHERING: Duration = Duration::from_micros(300);
+/// How long it waits for the next one of them: the others are not about to write, either.
+const MAX_GAP: Duration = Duration::from_micros(100);
+
+/// The commands to the writer.
+pub(super) struct Inbox {
+    commands: Receiver<WriterCommand>,
+    /// Commands that were received and not yet done.
+    pending: VecDeque<WriterCommand>,
+    /// How many callers there were when the last writes were answered: theirs, and those whose writes waited.
+    callers: usize,
+}
+
+impl Inbox {
+    pub(super) fn new(commands: Receiver<WriterCommand>) -> Self {
+        Self { commands, pending: VecDeque::new(), callers: 0 }
+    }
+
+    /// Waits for the next command; `None` after the timeout. [`WriterCommand::Close`] when nobody can send one.
+    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Option<WriterCommand> {
+        if let Some(command) = self.pending.pop_front() {
+            return Some(command);
+        }
+        let Some(timeout) = timeout else {
+            return Some(self.commands.recv().unwrap_or(WriterCommand::Close));
+        };
+        match self.commands.recv_timeout(timeout) {
+            Ok(command) => Some(command),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(WriterCommand::Close),
+        }
+    }
+
+    /// The next write for a transaction that was begun then, and has this number of writes. Waits for it if as many as before have not come
+    /// yet. `None` if there is none, or another command comes first.
+    ///
+    /// A transaction does not grow without end: its callers wait, and the bytes of all that may wait are limited.
+    pub(super) fn next_write(&mut self, taken: usize, begun: Instant) -> Option<WriteRequest> {
+        let next = self.pending.pop_front().or_else(|| self.commands.try_recv().ok()).or_else(|| {
+            let left =
+                if taken < self.callers { MAX_GATHERING.saturating_sub(begun.elapsed()) } else { Duration::ZERO };
+            if left.is_zero() { None } else { self.commands.recv_timeout(left.min(MAX_GAP)).ok() }
+        });
+        match next {
+            Some(WriterCommand::Write(write)) => Some(write),
+            Some(other) => {
+                self.pending.push_front(other);
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// To be called before this number of writes is answered: afterwards some callers may have written again.
+    pub(super) fn before_replies(&mut self, answered: usize) {
+        self.pending.extend(self.commands.try_iter());
+        self.callers = answered + self.pending.len();
+    }
+}
