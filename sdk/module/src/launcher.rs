@@ -140,17 +140,19 @@ impl<M: Module> Launcher<M> {
             ));
             return ExitCode::FAILURE;
         }
+        // Before the runtime is made: the host accepts the connection and sends `init` meanwhile.
+        let stream = match Self::connect() {
+            Ok(stream) => stream,
+            Err(status) => return status,
+        };
         // A thread for each handler, since each may block, and tokio's default of 512 for the author's code.
         let threads = self.limits.max_concurrency.saturating_add(512);
         let (runtime, workers) = match Workers::runtime(threads) {
             Ok(made) => made,
-            Err(error) => {
-                log_error(format!("{} can't start: {error}", M::NAME));
-                return ExitCode::FAILURE;
-            }
+            Err(error) => return Self::failed_to_start(&error),
         };
         let entered = runtime.enter();
-        let serving = self.connect(Some(workers));
+        let serving = Serving::start(self, stream, Some(workers));
         drop(entered);
         let status = match serving {
             Ok(serving) => {
@@ -160,7 +162,7 @@ impl<M: Module> Launcher<M> {
                 connection.watch();
                 runtime.block_on(ended).unwrap_or(ExitCode::FAILURE)
             }
-            Err(status) => status,
+            Err(error) => Self::failed_to_start(&error),
         };
         // Without waiting for background tasks: the host knows that the module has ended.
         runtime.shutdown_background();
@@ -177,37 +179,39 @@ impl<M: Module> Launcher<M> {
             log_error(error);
             return ExitCode::FAILURE;
         }
-        match self.connect(None) {
-            Ok(serving) => {
-                if let Err(error) = serving.connection.start_watchdog() {
-                    log_error(format!("{} can't start: {error}", M::NAME));
-                    return ExitCode::FAILURE;
-                }
-                serving.ended().await
-            }
-            Err(status) => status,
+        let stream = match Self::connect() {
+            Ok(stream) => stream,
+            Err(status) => return status,
+        };
+        let serving = Serving::start(self, stream, None);
+        let serving = serving.and_then(|serving| serving.connection.start_watchdog().map(|()| serving));
+        match serving {
+            Ok(serving) => serving.ended().await,
+            Err(error) => Self::failed_to_start(&error),
         }
     }
 
-    /// Connects to the host, and begins to serve it on the current runtime. `workers` are those of that runtime, if the SDK has made it.
+    /// Connects to the host.
     ///
     /// # Errors
     ///
     /// The exit status, after the reason was logged.
-    fn connect(self, workers: Option<Arc<Workers>>) -> Result<Serving, ExitCode> {
+    fn connect() -> Result<UnixStream, ExitCode> {
         let Some(socket) = env::var_os(SOCKET) else {
             eprint!("{}", help::<M>());
             return Err(ExitCode::from(NO_HOST));
         };
-        let stream = UnixStream::connect(&socket).map_err(|error| {
+        UnixStream::connect(&socket).map_err(|error| {
             let socket = socket.display();
             log_error(format!("{} can't reach its host at {socket} ({SOCKET}): {error}", M::NAME));
             ExitCode::FAILURE
-        })?;
-        Serving::start(self, stream, workers).map_err(|error| {
-            log_error(format!("{} can't start: {error}", M::NAME));
-            ExitCode::FAILURE
         })
+    }
+
+    /// Logs why the module can't start, and returns the exit status.
+    fn failed_to_start(error: &io::Error) -> ExitCode {
+        log_error(format!("{} can't start: {error}", M::NAME));
+        ExitCode::FAILURE
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::available_parallelism;
 use std::{env, io};
 
+use rustix::thread::sched_getaffinity;
 use tokio::runtime::{Builder, Runtime};
 
 use super::process_executor::ProcessExecutor;
@@ -45,7 +46,7 @@ impl Workers {
     /// If the system has no threads, or no epoll.
     pub(crate) fn runtime(max_blocking_threads: usize) -> io::Result<(Runtime, Arc<Self>)> {
         let configured = env::var("TOKIO_WORKER_THREADS").ok().and_then(|number| number.parse().ok());
-        let wanted: usize = configured.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+        let wanted: usize = configured.unwrap_or_else(processors);
         let number = wanted.max(2);
         let this = Arc::new(Self {
             number,
@@ -115,5 +116,15 @@ impl Workers {
             this_thread::set_gathers(true);
             executor.keep_watching();
         }
+    }
+}
+
+/// The number of processors that this process may use.
+fn processors() -> usize {
+    let allowed = sched_getaffinity(None).map_or(u32::MAX, |processors| processors.count());
+    match usize::try_from(allowed) {
+        // A quota of the control group changes little then, and reading it takes 5 % of a module's start.
+        Ok(few @ 1..=2) => few,
+        _ => available_parallelism().map_or(1, usize::from),
     }
 }

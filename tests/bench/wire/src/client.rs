@@ -20,6 +20,9 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// The maximum number of bytes of one read. A write has about as many at most.
 const BUFFER_BYTES: usize = 256 * 1024;
 
+/// How many bytes of replies are in flight at most. A module fails calls when 64 MiB of replies wait, because the host reads too slowly.
+const MAX_IN_FLIGHT_BYTES: usize = 32 * 1024 * 1024;
+
 /// One connection.
 pub struct Client {
     stream: UnixStream,
@@ -89,10 +92,11 @@ impl Client {
         Ok(trips)
     }
 
-    /// Sends the frame `times` times, with at most `depth` in flight, and reads all replies. Fails if they are not as long as the first
-    /// reply was.
+    /// Sends the frame `times` times, with at most `depth` in flight, and fewer if they have more than 32 MiB; reads all replies. Fails if
+    /// they are not as long as the first reply was.
     pub fn in_flight(&mut self, exchange: &Exchange, depth: usize, times: usize) -> Result<()> {
         let Exchange { frames, frame_bytes, reply_bytes } = exchange;
+        let depth = depth.min(MAX_IN_FLIGHT_BYTES / reply_bytes).max(1);
         let (mut sent, mut received) = (0, 0);
         while received < times * reply_bytes {
             let allowed = times.min(received / reply_bytes + depth) * frame_bytes;
