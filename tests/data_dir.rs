@@ -248,7 +248,7 @@ fn a_data_directory_of_others_or_of_a_later_version_is_refused() {
     fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
     fs::write(data.join("format"), "99\n").unwrap();
     let error = run();
-    assert!(error.contains("has format version 99, and this program reads versions up to 2"), "{error}");
+    assert!(error.contains("has format version 99, and this program reads versions up to 3"), "{error}");
     assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "nothing is made there");
 }
 

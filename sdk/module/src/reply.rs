@@ -39,7 +39,7 @@ impl Reply {
         Self(data)
     }
 
-    /// Encodes a value of a generated type. The first field of a record that is of the type `bytes` and has 256 bytes or more is kept
+    /// Encodes a value of a generated type. The first field of a record that is of the type `bytes` and has 64 bytes or more is kept
     /// outside of the JSON, so that it can be sent without base64. `INTERNAL` if JSON can't express the value, or if it is not an object.
     pub(crate) fn encode(value: &impl Encode) -> Result<Self> {
         struct Whole<'a, T>(&'a T, RefCell<Apart>);

@@ -53,9 +53,9 @@ impl Response {
         self
     }
 
-    /// Sets a key to bytes, as [`with`](Self::with) does with [`Bytes`](crate::Bytes), but faster for 256 bytes or more: these are sent raw
+    /// Sets a key to bytes, as [`with`](Self::with) does with [`Bytes`](crate::Bytes), but faster for 64 bytes or more: these are sent raw
     /// if the host and the module have negotiated that. Otherwise they are base64 text in the JSON. If several keys are set to bytes, only
-    /// those of the last one are sent raw, and none if it has fewer than 256.
+    /// those of the last one are sent raw, and none if it has fewer than 64.
     ///
     /// ```
     /// # use ixt_sdk::Response;

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 
 use crate::InvalidJson;
 
-/// The smallest number of bytes that is written as an attachment in [`Framing::Length`](crate::Framing::Length): 256. Fewer are
+/// The smallest number of bytes that is written as an attachment in [`Framing::Length`](crate::Framing::Length): 64. Fewer are
 /// written as base64, which is then cheaper. It is no limit for reading: an attachment of any size can be read, also an empty one.
-pub const ATTACH_FROM_BYTES: usize = 256;
+pub const ATTACH_FROM_BYTES: usize = 64;
 
 /// An attachment, and the path of the field that it stands for.
 pub(crate) struct Attachment<'a> {

@@ -19,7 +19,7 @@ use crate::{Framing, InvalidJson, RawFrame, read_json};
 #[cfg(test)]
 mod tests;
 
-/// A JSON object that a frame carries. One of its values may be bytes outside of the JSON text. In [`Framing::Length`], 256 bytes or
+/// A JSON object that a frame carries. One of its values may be bytes outside of the JSON text. In [`Framing::Length`], 64 bytes or
 /// more are sent as an attachment; otherwise they are sent as base64, as the object's first value.
 ///
 /// An object is passed on as text, without being parsed. [`read`](Self::read) parses it; [`to_json`](Self::to_json) returns the
@@ -198,7 +198,7 @@ impl<'a> Object<'a> {
     }
 
     /// The bytes that are sent as the frame's attachment in this framing. `None` if they are sent as base64, because the framing is
-    /// [`Framing::Line`] or they are fewer than 256, or if nothing is outside of the JSON. Copies the bytes only if they are
+    /// [`Framing::Line`] or they are fewer than 64, or if nothing is outside of the JSON. Copies the bytes only if they are
     /// borrowed.
     #[must_use]
     pub fn into_attachment(self, framing: Framing) -> Option<Vec<u8>> {

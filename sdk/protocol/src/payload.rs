@@ -17,7 +17,7 @@ use crate::{Base64Error, decode_base64, deserialize_base64};
 /// bytes; a `handle` or an `event` without the field can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WirePayload<'a> {
-    /// Bytes. On the wire they are base64 text, or, from 256 bytes on in [`Framing::Length`](crate::Framing::Length), an
+    /// Bytes. On the wire they are base64 text, or, from 64 bytes on in [`Framing::Length`](crate::Framing::Length), an
     /// attachment.
     Bytes(Cow<'a, [u8]>),
     /// Text that should be base64 but was not checked. It is written to the wire as it is, never as an attachment. If it is not

@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 
 use ixt_protocol::{
-    CallContext, DEFAULT_MAX_FRAME_BYTES, Draining, ErrorBody, Frame, FrameDecoder, Framing, Handle, HandleContext,
-    HandleMessage, HostFrame, Init, KvChange, KvWatchEnded, LogFrame, LogLevel, ModuleFrame, Object, Priority,
-    ProtocolOffer, Readiness, ServiceRequest, Shutdown, StartingFrame, Unreadable, code,
+    ATTACH_FROM_BYTES, CallContext, DEFAULT_MAX_FRAME_BYTES, Draining, ErrorBody, Frame, FrameDecoder, Framing, Handle,
+    HandleContext, HandleMessage, HostFrame, Init, KvChange, KvWatchEnded, LogFrame, LogLevel, ModuleFrame, Object,
+    Priority, ProtocolOffer, Readiness, ServiceRequest, Shutdown, StartingFrame, Unreadable, code,
 };
 use serde_json::value::RawValue;
 
 /// Sizes of the bytes that a frame carries: in the framing `length`, the last one is sent as an attachment.
-const SIZES: [usize; 3] = [0, 255, 256];
+const SIZES: [usize; 3] = [0, ATTACH_FROM_BYTES - 1, ATTACH_FROM_BYTES];
 
 fn raw(json: &'static str) -> &'static RawValue {
     serde_json::from_str(json).unwrap()
@@ -136,7 +136,7 @@ fn frames_of_a_host_are_read_as_they_were_written() {
                     again
                 });
                 assert_eq!(String::from_utf8(again).unwrap(), str::from_utf8(&line).unwrap());
-                assert_eq!(attached, carries && framing == Framing::Length && bytes >= 256, "{frame:?}");
+                assert_eq!(attached, carries && framing == Framing::Length && bytes >= ATTACH_FROM_BYTES, "{frame:?}");
             }
         }
     }
@@ -160,7 +160,7 @@ fn frames_of_a_module_are_read_as_they_were_written() {
                     again
                 });
                 assert_eq!(String::from_utf8(again).unwrap(), str::from_utf8(&line).unwrap());
-                assert_eq!(attached, carries && framing == Framing::Length && bytes >= 256, "{frame:?}");
+                assert_eq!(attached, carries && framing == Framing::Length && bytes >= ATTACH_FROM_BYTES, "{frame:?}");
                 // A sender that does not copy the attachment writes the same bytes.
                 let mut apart = Vec::new();
                 let (size, attachment) = frame.write_before_attachment(framing, &mut apart);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A value of the manifest's type `bytes`: base64 text in JSON (RFC 4648, padded), bytes in Rust. May be empty. It has no limit but those
 /// of the manifest and of a frame.
 ///
-/// In a declared response that is a record, the first field of this type (or of a newtype of it) with at least 256 bytes is sent raw,
+/// In a declared response that is a record, the first field of this type (or of a newtype of it) with at least 64 bytes is sent raw,
 /// without base64, if the host and the module have negotiated that. "First" is by key, and fields within other values don't count. In a
 /// [`Response`](crate::Response), [`with_bytes`](crate::Response::with_bytes) does that. Its `Debug` shows the size only.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]

@@ -85,7 +85,7 @@ pub trait Encode {
     /// other errors.
     fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
 
-    /// Writes the value. A record leaves out its first field of the type `bytes` (or of a newtype of it) that has 256 bytes or more, and
+    /// Writes the value. A record leaves out its first field of the type `bytes` (or of a newtype of it) that has 64 bytes or more, and
     /// puts it into `apart`; other types, and records within it, leave out nothing, and don't change `apart`. For a reply, whose bytes can
     /// be sent raw.
     ///

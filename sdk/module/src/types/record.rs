@@ -491,7 +491,7 @@ pub(crate) fn unknown_key(key: &str, known: impl Iterator<Item = &'static str>) 
 pub struct RecordWriter<S: SerializeMap> {
     map: S,
     error: Option<S::Error>,
-    /// Whether the first `bytes` field of 256 bytes or more is left out.
+    /// Whether the first `bytes` field of 64 bytes or more is left out.
     leaves_out: bool,
     /// The field that was left out; `None` if none was.
     apart: Apart,

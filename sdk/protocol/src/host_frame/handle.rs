@@ -28,7 +28,7 @@ pub struct HandleMessage<'a> {
     /// The topic of the service or of the event. Of any length, and any text: the module answers one that it does not know with
     /// `UNKNOWN_TOPIC`.
     pub topic: Cow<'a, str>,
-    /// The payload; may be empty. In [`Framing::Length`], 256 bytes or more are written as an attachment.
+    /// The payload; may be empty. In [`Framing::Length`], 64 bytes or more are written as an attachment.
     pub payload: WirePayload<'a>,
     /// How urgent it is; [`Priority::Low`] if the frame names no priority.
     pub priority: Priority,

@@ -31,7 +31,7 @@ pub struct KvChange<'a> {
     /// Revisions may be compared for equality only.
     pub revision: u64,
     /// The new value, or `None` if the key was deleted or its time to live is over. An empty value is `Some`. In
-    /// [`Framing::Length`], 256 bytes or more are written as an attachment.
+    /// [`Framing::Length`], 64 bytes or more are written as an attachment.
     pub value: Option<Cow<'a, [u8]>>,
 }
 
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_large_value_is_attached_where_the_framing_can_do_that() {
         for (bytes, framing, attached) in
-            [(255, Framing::Length, false), (256, Framing::Length, true), (256, Framing::Line, false)]
+            [(63, Framing::Length, false), (64, Framing::Length, true), (64, Framing::Line, false)]
         {
             let value = vec![7; bytes];
             let change = KvChange { watch: 1, key: "k".into(), revision: 2, value: Some(value.into()) };

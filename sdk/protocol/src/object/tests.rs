@@ -91,9 +91,9 @@ fn the_rest_of_an_object_is_as_it_was() {
 }
 
 #[test]
-fn bytes_are_attached_from_256_on_where_the_framing_can_do_that() {
+fn bytes_are_attached_from_64_on_where_the_framing_can_do_that() {
     for (bytes, framing, attached) in
-        [(255, Framing::Length, false), (256, Framing::Length, true), (256, Framing::Line, false)]
+        [(63, Framing::Length, false), (64, Framing::Length, true), (64, Framing::Line, false)]
     {
         let object = Object::trusted(r#"{"n":1}"#).attach("b", vec![7; bytes]);
         let mut output = Vec::new();

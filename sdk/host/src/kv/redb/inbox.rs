@@ -1,16 +1,47 @@
 //! The commands that the writer gets, and which writes it makes together.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
-use super::writer::{WriteRequest, WriterCommand};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::kv::{KvError, SetOptions};
 
 /// How long a transaction stays open at most for the writes of callers that were answered together with the one before. Many write again
 /// at once; without the wait they would stay in two groups, each of which waits for the other's commit.
 const MAX_GATHERING: Duration = Duration::from_micros(300);
 /// How long it waits for the next one of them: the others are not about to write, either.
 const MAX_GAP: Duration = Duration::from_micros(100);
+
+/// A command to the writer.
+pub(super) enum WriterCommand {
+    /// Make this write.
+    Write(WriteRequest),
+    /// Open the database again, unless that was done since: a read has failed in this generation of it. `done` gets a
+    /// message when it is open.
+    Failed { generation: u64, done: SyncSender<()> },
+    /// End, after the writes that were sent before.
+    Close,
+}
+
+/// A write, with the sender of its reply.
+pub(super) struct WriteRequest {
+    pub(super) namespace: String,
+    pub(super) key: String,
+    /// What to do with the key.
+    pub(super) kind: WriteKind,
+    /// Receives the revision; 0 if there was nothing to remove.
+    pub(super) reply: oneshot::Sender<Result<u64, KvError>>,
+    /// Its part of the bytes that may wait.
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+/// What a write does to its key.
+pub(super) enum WriteKind {
+    Set { value: Vec<u8>, options: SetOptions },
+    Delete { expected_revision: Option<u64> },
+}
 
 /// The commands to the writer.
 pub(super) struct Inbox {

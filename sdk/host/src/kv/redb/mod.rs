@@ -50,12 +50,13 @@ use self::cache::{CacheEpoch, ValueCache};
 pub use self::catch_panic::quiet_panics;
 use self::directory::DataDir;
 use self::file::StoreFile;
+use self::inbox::{WriteKind, WriteRequest, WriterCommand};
 pub use self::offline::{Inspection, Repair};
 pub use self::open_error::OpenError;
 use self::open_error::failed_to_open;
 use self::reader::{ReadRequest, Reader, TypedRead};
 use self::snapshot::Snapshot;
-use self::writer::{WriteKind, WriteRequest, Writer, WriterCommand};
+use self::writer::Writer;
 use super::watchers::Watchers;
 use super::{
     Entry, FILE_QUOTA, KvError, KvFuture, KvStore, MEMORY_QUOTA, Page, Quotas, SetOptions, Watch, check_key,

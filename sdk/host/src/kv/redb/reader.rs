@@ -8,8 +8,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::cache::{CacheEpoch, ValueCache};
 use super::file::StoreFile;
+use super::inbox::WriterCommand;
 use super::snapshot::Snapshot;
-use super::writer::WriterCommand;
 use crate::kv::KvError;
 
 /// A request to the reader thread; `None` ends the thread.

@@ -2,54 +2,23 @@
 //! expired keys, compacts the file, and opens the database again after a failure.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
-
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::cache::ValueCache;
 use super::compaction::{CompactionSchedule, QUIET};
 use super::expiry;
 use super::file::StoreFile;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, WriteKind, WriteRequest, WriterCommand};
 use super::tables::StoreState;
 use super::transaction::WriteTables;
 use crate::kv::watchers::{Watchers, Written};
-use crate::kv::{KvError, Quotas, SetOptions};
+use crate::kv::{KvError, Quotas};
 
 /// The longest time to wait for the next expiry, since the wall clock may be set, and the computer may sleep.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The pause after a failure to remove expired keys. Reads do not return them meanwhile.
 const RETRY_EXPIRY: Duration = Duration::from_secs(1);
-
-/// A command to the writer.
-pub(super) enum WriterCommand {
-    /// Make this write.
-    Write(WriteRequest),
-    /// Open the database again, unless that was done since: a read has failed in this generation of it. `done` gets a
-    /// message when it is open.
-    Failed { generation: u64, done: SyncSender<()> },
-    /// End, after the writes that were sent before.
-    Close,
-}
-
-/// A write, with the sender of its reply.
-pub(super) struct WriteRequest {
-    pub(super) namespace: String,
-    pub(super) key: String,
-    /// What to do with the key.
-    pub(super) kind: WriteKind,
-    /// Receives the revision; 0 if there was nothing to remove.
-    pub(super) reply: oneshot::Sender<Result<u64, KvError>>,
-    /// Its part of the bytes that may wait.
-    pub(super) _permit: OwnedSemaphorePermit,
-}
-
-/// What a write does to its key.
-pub(super) enum WriteKind {
-    Set { value: Vec<u8>, options: SetOptions },
-    Delete { expected_revision: Option<u64> },
-}
 
 /// The state of the writer thread.
 pub(super) struct Writer {
