@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::clock::Clock;
 use crate::requests::{Executor, Step, StepClass};
 use crate::session::Session;
+use crate::this_thread;
 
 /// Runs each step as a task of tokio, whatever its class. For each deadline, another task sleeps until then.
 #[derive(Debug)]
@@ -79,6 +80,11 @@ impl Clock for PlainExecutor {
 
 impl Executor for PlainExecutor {
     fn schedule(&self, step: Step, _: StepClass) {
-        self.tokio.spawn(async move { step.run() });
+        self.tokio.spawn(async move {
+            // The task that reads writes the frames.
+            this_thread::set_gathers(true);
+            step.run();
+            this_thread::set_gathers(false);
+        });
     }
 }

@@ -17,7 +17,7 @@
 //!
 //! This is only the state: callers pass times and readers. `process_executor` puts it under a lock.
 //!
-//! With plain tasks of tokio instead, a small call takes 15 to 19 % longer, and a health check waits as long as a handler blocks; with
+//! With plain tasks of tokio instead, a small call takes 11 to 24 % longer, and a health check waits as long as a handler blocks; with
 //! the takeover it takes less than 10 ms (tests/bench/README.md).
 
 use std::collections::VecDeque;

@@ -36,12 +36,16 @@ pub struct Workload {
     /// Absent: [`Callers::Tasks`].
     #[serde(default)]
     pub callers: Callers,
+    /// The time from the beginning of a call to that of the caller's next one, in whole milliseconds. A caller that is late makes up for it.
+    /// Absent: each call begins when the one before has ended.
+    #[serde(default)]
+    pub every: Option<Duration>,
 }
 
 impl Workload {
     /// A workload whose callers are tasks.
     pub fn new(topic: &str, payload: Payload, depth: usize, calls: usize) -> Self {
-        Self { topic: topic.to_owned(), payload, depth, calls, callers: Callers::Tasks }
+        Self { topic: topic.to_owned(), payload, depth, calls, callers: Callers::Tasks, every: None }
     }
 }
 
@@ -104,6 +108,9 @@ pub struct Timing {
     pub p50: Duration,
     /// The 99th percentile of the time of a call, at a depth of 1; otherwise 0.
     pub p99: Duration,
+    /// The 99.9th percentile of the time of a call, at a depth of 1; otherwise 0. Older builds do not have it.
+    #[serde(default)]
+    pub p999: Duration,
 }
 
 impl Timing {
@@ -112,7 +119,7 @@ impl Timing {
         let elapsed = start.elapsed();
         trips.sort_unstable();
         let at = |share| quantile(&trips, share).unwrap_or_default();
-        Self { calls, elapsed, p50: at(0.5), p99: at(0.99) }
+        Self { calls, elapsed, p50: at(0.5), p99: at(0.99), p999: at(0.999) }
     }
 
     /// The wall-clock time for a call: with several in flight, from one reply to the next.
@@ -127,12 +134,16 @@ where
     F: Future<Output = Result<(), E>> + Send,
     E: Send + 'static,
 {
-    let Workload { depth, calls, callers, .. } = *workload;
+    let Workload { depth, calls, callers, every, .. } = *workload;
     let caller = |number: usize| {
         let call = call.clone();
         async move {
             let mut trips = Vec::new();
+            let mut ticks = every.map(tokio::time::interval);
             for _ in (number..calls).step_by(depth) {
+                if let Some(ticks) = &mut ticks {
+                    ticks.tick().await;
+                }
                 if depth == 1 {
                     let start = Instant::now();
                     call().await?;

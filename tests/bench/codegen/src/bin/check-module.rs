@@ -39,10 +39,7 @@ fn time(size: usize) -> anyhow::Result<f64> {
         &[
             ("manifest.toml", &manifest(size)),
             ("src/main.rs", &handler(size)),
-            (
-                "build.rs",
-                "fn main() { ixt_build::compile(\"manifest.toml\"); }\n",
-            ),
+            ("build.rs", "fn main() { ixt_build::compile(\"manifest.toml\"); }\n"),
         ],
     )?;
     // The warm-up of the rounds also builds the dependencies.

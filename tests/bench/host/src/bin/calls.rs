@@ -29,13 +29,13 @@ struct Sample {
     p50: Duration,
     /// The 99th percentile of these times; the mean over the pairs.
     p99: Duration,
-    /// Wall-clock time for a call with [`DEPTH`] calls in flight in each pair, from the first start to the last end.
+    /// Wall-clock time for a call with [`depth`] calls in flight in each pair, from the first start to the last end.
     time: Duration,
     /// Processor time of the host or the relay for a call, each made after the one before in its pair.
     host_alone: Duration,
-    /// Processor time of the host or the relay for a call with [`DEPTH`] in flight.
+    /// Processor time of the host or the relay for a call with [`depth`] in flight.
     host: Duration,
-    /// Processor time of both modules for a call with [`DEPTH`] in flight. 0 for the relay.
+    /// Processor time of both modules for a call with [`depth`] in flight. 0 for the relay.
     modules: Duration,
 }
 
@@ -70,15 +70,15 @@ impl Contestant {
         }
     }
 
-    /// Makes `calls` calls in each pair, [`DEPTH`] at once. Returns the wall-clock time for a call.
+    /// Makes `calls` calls in each pair, [`depth`] at once. Returns the wall-clock time for a call.
     fn throughput(&mut self, bytes: usize, pairs: usize, calls: usize) -> Result<Duration> {
         match self {
-            Self::Relay(relay) => Ok(relay.throughput(&frame("echo.n00", bytes), DEPTH, calls)?.time),
+            Self::Relay(relay) => Ok(relay.throughput(&frame("echo.n00", bytes), depth(bytes, 1), calls)?.time),
             Self::Host(host) => {
                 // Not the pairs' own times: they start and end one after the other. What it takes to hand the workloads over is a small
                 // part of this.
                 let begin = Instant::now();
-                run_pairs(host, pairs, &workload(bytes, DEPTH, calls))?;
+                run_pairs(host, pairs, &workload(bytes, depth(bytes, pairs), calls))?;
                 Ok(begin.elapsed().div_f64((calls * pairs) as f64))
             }
         }
@@ -109,6 +109,12 @@ impl Contestant {
             Self::Host(host) => host.end(),
         }
     }
+}
+
+/// How many calls each pair has in flight: [`DEPTH`], and fewer if all pairs together would have more than 96 MiB. A host lets 160 MiB wait
+/// for modules, with what a request takes besides its payload.
+fn depth(bytes: usize, pairs: usize) -> usize {
+    DEPTH.min(96 * 1024 * 1024 / (bytes * pairs))
 }
 
 /// [`run_pairs`] sets the topic.
