@@ -8,10 +8,14 @@ pub(super) fn now() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The time at which a key with this time to live expires, in Unix milliseconds. It is rounded up, so that no key expires
-/// early, and is at most `u64::MAX`.
+/// The time at which a key with this time to live expires, in Unix milliseconds. It is rounded up, so that no key expires early, and is at
+/// most `u64::MAX`. A key without any time to live expires at once.
 pub(super) fn expiry(now: u64, ttl: Duration) -> u64 {
-    now.saturating_add(u64::try_from(ttl.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
+    if ttl.is_zero() {
+        return now;
+    }
+    // A part of a millisecond has passed since `now`.
+    now.saturating_add(1).saturating_add(u64::try_from(ttl.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
 }
 
 /// Whether a key with this expiry has expired. A key with `None` never does.

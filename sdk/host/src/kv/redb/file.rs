@@ -121,14 +121,13 @@ impl StoreFile {
         })
     }
 
-    /// Whether the file has these changes of one transaction. False if it can't be read.
-    pub(super) fn has(&self, written: &[(String, Written)]) -> bool {
+    /// Whether the file has these changes of one transaction.
+    pub(super) fn has(&self, written: &[(String, Written)]) -> Result<bool, StoreFailure> {
         let current = self.current();
-        let has = self.catch(|| match &current.database {
+        self.catch(|| match &current.database {
             Some(database) => tables::was_committed(database, written),
             None => Ok(false),
-        });
-        has.unwrap_or_default()
+        })
     }
 
     /// The length of the file, in bytes.

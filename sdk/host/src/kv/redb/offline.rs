@@ -108,7 +108,7 @@ fn read(
         Ok(mut database) => {
             revision = catch(|| tables::last_revision(&database)).unwrap_or_default();
             let mut usages = BTreeMap::new();
-            // The usages that were read before a failure are useful too, and so are those of a file that was not settled since.
+            // Namespaces whose usage was read before a failure are known, and so are those of a file that is not settled.
             let settled = catch(|| tables::read_usages(&database, &mut usages)).is_ok_and(|settled| settled);
             let namespaces: Vec<String> = usages.keys().cloned().collect();
             match catch(|| Snapshot::of(&database)) {

@@ -34,11 +34,11 @@ const SETTLED: &str = "settled";
 /// A value longer than this, in bytes, is stored in parts.
 pub(super) const INLINE_BYTES: usize = 4 * 1024;
 
-/// How many revisions the file is told about at once. After a crash so many are left out at most.
+/// How many revisions one commit reserves. After a crash the next revision is higher by up to this number than it would have been.
 const RESERVED_REVISIONS: u64 = 10_000;
 
-/// What is known of a store without looking into its tables. The writer keeps it in memory. The file has the revision and the usages only
-/// when it is settled, since writing them takes two pages more for each commit.
+/// The revision, the usages and the next expiry of a store. The writer keeps them in memory. The file has the revision and the usages only
+/// when it is settled, since each commit would have to write two pages more for them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct StoreState {
     /// The revision of the last change.
@@ -47,6 +47,8 @@ pub(super) struct StoreState {
     pub(super) next_expiry: Option<u64>,
     /// The usage of each namespace that has keys.
     pub(super) usages: BTreeMap<String, Usage>,
+    /// Whether the usages are exact. If not, the file is damaged, so that its keys could not be counted when it was opened.
+    pub(super) exact: bool,
     /// How many bytes all namespaces together are charged for: those of keys and values, plus 64 for each key.
     pub(super) stored: u64,
     /// The file's [`REVISION`]. `None` if the file is settled, which the next change has to end.
@@ -65,12 +67,12 @@ impl StoreState {
             0 => self.usages.remove(&namespace),
             _ => self.usages.insert(namespace, usage),
         };
-        self.stored = (self.stored + usage.charged()).saturating_sub(before.unwrap_or_default().charged());
+        self.stored = self.stored.saturating_add(usage.charged()).saturating_sub(before.unwrap_or_default().charged());
     }
 }
 
-/// Writes that all revisions up to some after `revision` may be used, and that the file is not settled. Returns that limit. It has to be
-/// written with the first change after the file was settled, and with the first one beyond the limit.
+/// Reserves the next revisions: writes a limit above `revision`, up to which revisions may be used from now on, and that the file is not
+/// settled. Returns the limit. This is necessary with the first change after the file was settled, and with the first beyond the limit.
 pub(super) fn reserve(transaction: &WriteTransaction, revision: u64) -> Result<u64, Error> {
     let mut counters = transaction.open_table(COUNTERS)?;
     let reserved = revision.saturating_add(RESERVED_REVISIONS);
@@ -80,7 +82,8 @@ pub(super) fn reserve(transaction: &WriteTransaction, revision: u64) -> Result<u
 }
 
 /// Settles the file: writes the revision and the usages, and which pages are in use, as closing it does. If the host is killed afterwards,
-/// opening the file need not read all of it; and if the file is damaged too, redb still opens it, so that the rest can be salvaged.
+/// opening the file need not read all of it; and if the file is damaged too, redb still opens it, so that the rest can be salvaged. A file
+/// whose usages are not exact is not marked as settled: its keys are counted when it is opened the next time.
 pub(super) fn settle(database: &Database, state: &StoreState) -> Result<(), Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
@@ -92,7 +95,9 @@ pub(super) fn settle(database: &Database, state: &StoreState) -> Result<(), Erro
         }
         let mut counters = transaction.open_table(COUNTERS)?;
         counters.insert(REVISION, state.revision)?;
-        counters.insert(SETTLED, 1)?;
+        if state.exact {
+            counters.insert(SETTLED, 1)?;
+        }
     }
     Ok(transaction.commit()?)
 }
@@ -120,9 +125,14 @@ pub(super) fn prepare(database: &Database) -> Result<StoreState, Error> {
     create(database)?;
     let mut usages = BTreeMap::new();
     let settled = read_usages(database, &mut usages)?;
+    let mut exact = true;
     if !settled {
-        // Where the file is damaged, the usages of when it was settled are near enough.
-        usages = caught(|| count_usages(database)).ok().and_then(Result::ok).unwrap_or(usages);
+        match caught(|| count_usages(database)) {
+            Ok(Ok(counted)) => usages = counted,
+            // The file is damaged. The usages of when it was settled last are near enough.
+            Err(_) | Ok(Err(Error::Corrupted(_))) => exact = false,
+            Ok(Err(error)) => return Err(error),
+        }
     }
     let revision = last_revision(database)?;
     let expiries = database.begin_read()?.open_table(EXPIRIES)?;
@@ -131,6 +141,7 @@ pub(super) fn prepare(database: &Database) -> Result<StoreState, Error> {
         next_expiry: first_expiry(&expiries)?,
         stored: usages.values().fold(0, |stored: u64, usage| stored.saturating_add(usage.charged())),
         usages,
+        exact,
         reserved: (!settled).then_some(revision),
     })
 }

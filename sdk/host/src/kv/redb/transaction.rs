@@ -31,7 +31,7 @@ pub(super) struct WriteTables<'transaction> {
     before: &'transaction StoreState,
     /// The usage of each namespace that this transaction may have changed.
     usages: BTreeMap<String, Usage>,
-    /// The time of the transaction, in Unix milliseconds.
+    /// The time of the current write, in Unix milliseconds. A transaction is open for a while, in which keys expire.
     now: u64,
     /// The revision of the last change.
     revision: u64,
@@ -115,6 +115,7 @@ impl<'transaction> WriteTables<'transaction> {
         options: SetOptions,
         quotas: &Quotas,
     ) -> Result<Result<u64, KvError>, Error> {
+        self.read_clock();
         if let Err(mismatch) = self.check(namespace, key, options.expected_revision)? {
             return Ok(Err(mismatch));
         }
@@ -211,6 +212,7 @@ impl<'transaction> WriteTables<'transaction> {
         key: &str,
         expected: Option<u64>,
     ) -> Result<Result<u64, KvError>, Error> {
+        self.read_clock();
         if let Err(mismatch) = self.check(namespace, key, expected)? {
             return Ok(Err(mismatch));
         }
@@ -249,18 +251,25 @@ impl<'transaction> WriteTables<'transaction> {
         Ok(TransactionOutcome { written, revision, next_expiry, usages, reserved })
     }
 
-    /// Removes a key that exists, expired or not, and records the change.
+    /// Begins the next write. For those of one transaction the time never goes back, even if the clock is set.
+    fn read_clock(&mut self) {
+        self.now = self.now.max(now());
+    }
+
+    /// Removes a key, expired or not, and records the change. In a damaged file there may be no such key.
     fn remove(&mut self, namespace: &str, key: &str) -> Result<(), Error> {
-        self.remove_entry(namespace, key)?;
-        self.wrote(namespace, key, None, true);
+        let existed = self.remove_entry(namespace, key)?;
+        self.wrote(namespace, key, None, existed);
         Ok(())
     }
 
-    /// Removes a key, expired or not, if it exists.
-    fn remove_entry(&mut self, namespace: &str, key: &str) -> Result<(), Error> {
+    /// Removes a key, expired or not. Returns whether there was one.
+    fn remove_entry(&mut self, namespace: &str, key: &str) -> Result<bool, Error> {
         let removed = self.entries.remove((namespace, key))?;
         let removed = removed.map(|entry| ReplacedEntry::of(key, entry.value(), &self.parts)).transpose()?;
-        self.forget(namespace, key, removed)
+        let existed = removed.is_some();
+        self.forget(namespace, key, removed)?;
+        Ok(existed)
     }
 
     /// The entry that a key has now, expired or not.

@@ -1,5 +1,5 @@
 //! The writer thread: makes all writes that come together in one transaction, so that they share one wait for the disk. It also removes
-//! expired keys, compacts the file, and opens the database again after a failure.
+//! expired keys, settles and compacts the file, and opens the database again after a failure.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -19,6 +19,8 @@ use crate::kv::{KvError, Quotas};
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The pause after a failure to remove expired keys. Reads do not return them meanwhile.
 const RETRY_EXPIRY: Duration = Duration::from_secs(1);
+/// The pause after a failure to settle the file, each of which opens the database again.
+const RETRY_SETTLING: Duration = Duration::from_secs(60);
 
 /// The state of the writer thread.
 pub(super) struct Writer {
@@ -31,7 +33,7 @@ pub(super) struct Writer {
     pub(super) state: StoreState,
     /// When to compact the file.
     pub(super) compaction: CompactionSchedule,
-    /// When to [settle](StoreFile::settle) the file; `None` if it is settled.
+    /// When to [settle](StoreFile::settle) the file; `None` if it need not or can't be settled.
     pub(super) settle_at: Option<Instant>,
     /// The reason why the database can only be read; `None` if it can be written.
     pub(super) broken: Option<Arc<str>>,
@@ -94,8 +96,10 @@ impl Writer {
             }
         }
         self.watchers.close();
-        // If it fails, the next one who opens the file counts again.
-        self.settle();
+        if self.state.reserved.is_some() {
+            // If it fails, the next one who opens the file counts the keys.
+            self.settle();
+        }
         self.file.close();
     }
 
@@ -114,8 +118,12 @@ impl Writer {
     /// Compacts the file, or puts that off if it can't be done now. Reads and writes wait meanwhile.
     fn shrink(&mut self) {
         if self.broken.is_some() {
-            // The open database is on an overlay, which can't be compacted.
+            // The open database may be on an overlay, which can't be compacted.
             return self.compaction.postpone(Instant::now());
+        }
+        if !self.state.exact {
+            // Compaction reads every page, and fails at the damaged one.
+            return self.compaction.compacted(self.file.len(), self.state.stored);
         }
         match self.file.compact() {
             Ok(false) => return self.compaction.postpone(Instant::now()),
@@ -129,12 +137,17 @@ impl Writer {
 
     /// Settles the file: nothing was written for a while, or it will be closed.
     fn settle(&mut self) {
-        if self.settle_at.take().is_none() || self.broken.is_some() {
+        self.settle_at = None;
+        if self.broken.is_some() {
+            // Opening the database again sets the time anew.
             return;
         }
         match self.file.settle(&self.state) {
             Ok(()) => self.state.reserved = None,
-            Err(_) => self.reopen(),
+            Err(_) => {
+                self.reopen();
+                self.settle_at = self.settle_at.map(|_| Instant::now() + RETRY_SETTLING);
+            }
         }
     }
 
@@ -205,13 +218,13 @@ impl Writer {
                 transaction.commit()?;
                 self.cache.end_write();
                 outcome.apply(&mut self.state);
+                let now = Instant::now();
+                self.compaction.wrote(now, self.file.len(), self.state.stored);
+                self.settle_at = Some(now + QUIET);
             }
             Ok(answers)
         });
         let answers = result.map_err(|failure| failure.reason)?;
-        let now = Instant::now();
-        self.compaction.wrote(now, self.file.len(), self.state.stored);
-        self.settle_at = Some(now + QUIET);
         self.publish();
         Ok(answers)
     }
@@ -231,10 +244,13 @@ impl Writer {
         let Some(state) = state else { return };
         // The file has only a limit of the revisions; this process knows the last one.
         self.state = StoreState { revision: self.state.revision, ..state };
-        if self.file.has(&self.unsure) {
-            self.publish();
-        } else {
-            self.unsure.clear();
+        match self.file.has(&self.unsure) {
+            Ok(true) => self.publish(),
+            // The next write opens the database again, and asks again.
+            Err(failure) if failure.of_the_disk => self.broken = Some(failure.reason),
+            // A damaged place keeps its change from being read, too.
+            Ok(false) | Err(_) => self.unsure.clear(),
         }
+        self.settle_at = self.state.reserved.filter(|_| self.broken.is_none()).map(|_| Instant::now() + QUIET);
     }
 }

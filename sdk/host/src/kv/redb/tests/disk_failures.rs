@@ -41,10 +41,10 @@ async fn a_failed_write_uses_up_its_revision_and_is_a_change_if_it_was_made() {
     let store = on(&disk);
     let before = set(&store, "key", b"before").await;
     let mut watch = store.watch(SPACE, "").await.unwrap();
-    disk.sync_fails.store(true, Ordering::SeqCst);
+    disk.fail_syncs(usize::MAX);
     assert!(store.set(SPACE, "key", b"failed".to_vec(), SetOptions::default()).await.is_err());
     let now = store.get(SPACE, "key").await.unwrap().unwrap();
-    disk.sync_fails.store(false, Ordering::SeqCst);
+    disk.fail_syncs(0);
     let after = set(&store, "other", b"after").await;
     assert!(after > before + 1, "{after} may be the revision of what failed");
 
@@ -108,6 +108,33 @@ fn a_transaction_was_committed_if_its_changes_are_there() {
     }
 }
 
+/// Wherever the disk stops being readable while the file is opened again, or while a change is looked for in it.
+#[tokio::test]
+async fn a_failed_write_that_is_there_is_a_change_even_if_the_disk_can_not_be_read_for_a_while() {
+    for readable in 0.. {
+        let disk = Arc::new(Disk::default());
+        let store = on(&disk);
+        set(&store, "key", b"before").await;
+        let mut watch = store.watch(SPACE, "").await.unwrap();
+        disk.fail_syncs(usize::MAX);
+        disk.allow_reads(Some(readable));
+        store.set(SPACE, "key", b"failed".to_vec(), SetOptions::default()).await.unwrap_err();
+        disk.fail_syncs(0);
+        let left = *disk.readable.lock().unwrap();
+        disk.allow_reads(None);
+        set(&store, "other", b"after").await;
+        let change = watch.next().await.unwrap();
+        match get(&store, "key").await.as_deref() {
+            Some(b"failed") => assert_eq!(change.value.as_deref(), Some(&b"failed"[..]), "after {readable} reads"),
+            _ => assert_eq!(change.key, "other", "after {readable} reads"),
+        }
+        if left > Some(0) {
+            assert!(readable > 2, "{readable} reads were enough");
+            break;
+        }
+    }
+}
+
 #[tokio::test]
 async fn reads_succeed_again_when_the_disk_can_be_read_again() {
     let disk = Arc::new(Disk::default());
@@ -116,14 +143,14 @@ async fn reads_succeed_again_when_the_disk_can_be_read_again() {
     for number in 0..9 {
         set(&store, &format!("{number}"), &vec![number; 256 * 1024]).await;
     }
-    disk.unreadable.store(true, Ordering::SeqCst);
+    disk.allow_reads(Some(0));
     let mut failed = None;
     for number in 0..9 {
         failed = failed.or(store.get(SPACE, &format!("{number}")).await.err());
     }
     let error = failed.expect("not all of it can be in memory");
     assert_eq!((error.code(), error.retryable()), (code::UNAVAILABLE, true));
-    disk.unreadable.store(false, Ordering::SeqCst);
+    disk.allow_reads(None);
     for number in 0..9 {
         assert!(get(&store, &format!("{number}")).await.is_some_and(|value| value == vec![number; 256 * 1024]));
     }
@@ -137,7 +164,7 @@ async fn a_bad_page_fails_only_the_reads_that_need_it() {
     let store = on(&disk);
     set(&store, "good", b"value").await;
     // If the database were opened again, as after a failure of the disk, no read would succeed any more.
-    disk.unreadable.store(true, Ordering::SeqCst);
+    disk.allow_reads(Some(0));
     for _ in 0..2 {
         let panics = store.read::<()>(None, |_, _| panic!("redb asserts much"));
         assert!(panics.await.unwrap_err().to_string().contains("redb asserts much"));

@@ -4,9 +4,11 @@ mod backup;
 mod damage;
 mod directory;
 mod disk_failures;
+mod expiry;
 mod model;
 mod quotas;
 mod reads_and_writes;
+mod settling;
 mod size;
 
 use std::collections::BTreeMap;
@@ -82,17 +84,29 @@ fn poll_once<T>(future: &mut KvFuture<T>) -> Option<Result<T, KvError>> {
 struct Disk {
     memory: InMemoryBackend,
     full: AtomicBool,
-    /// Whether syncs fail, after the data was written.
-    sync_fails: AtomicBool,
-    unreadable: AtomicBool,
+    /// How many of the next syncs fail, after the data was written.
+    failing_syncs: AtomicUsize,
+    /// How many of the next reads succeed; `None`: all.
+    readable: Mutex<Option<usize>>,
     /// How many writes have failed because the disk was full.
     failed: AtomicUsize,
     /// How many bytes were written.
     written: AtomicUsize,
 }
 
-fn fail_if(flag: &AtomicBool) -> io::Result<()> {
-    if flag.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+impl Disk {
+    /// Lets so many reads succeed, and those after them fail; with `None` all succeed.
+    fn allow_reads(&self, reads: Option<usize>) {
+        *self.readable.lock().unwrap() = reads;
+    }
+
+    fn fail_syncs(&self, syncs: usize) {
+        self.failing_syncs.store(syncs, Ordering::SeqCst);
+    }
+
+    fn is_full(&self) -> io::Result<()> {
+        if self.full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
 }
 
 impl StorageBackend for Disk {
@@ -101,21 +115,27 @@ impl StorageBackend for Disk {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        fail_if(&self.unreadable)?;
+        if let Some(left) = &mut *self.readable.lock().unwrap() {
+            *left = left.checked_sub(1).ok_or_else(|| io::Error::other("the disk can't be read"))?;
+        }
         self.memory.read(offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        fail_if(&self.full)?;
+        self.is_full()?;
         self.memory.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        fail_if(&self.sync_fails)
+        let one_less = |left: usize| left.checked_sub(1);
+        match self.failing_syncs.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
+            Ok(_) => Err(io::Error::other("the disk has failed")),
+            Err(_) => Ok(()),
+        }
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        fail_if(&self.full).inspect_err(|_| {
+        self.is_full().inspect_err(|_| {
             self.failed.fetch_add(1, Ordering::SeqCst);
         })?;
         self.written.fetch_add(data.len(), Ordering::SeqCst);
