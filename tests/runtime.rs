@@ -123,7 +123,7 @@ fn the_task_reads_again_when_the_handler_that_blocked_it_has_ended() {
     let mut host = fixture();
     send(&mut host, 2, "jam", r#"{"when":"first"}"#);
     while entered(&mut host) < 1 {}
-    assert_eq!(threads(&host, "ixt-read"), 1);
+    assert!(threads(&host, "ixt-read") >= 1);
     send(&mut host, 3, "unjam", "");
     assert_eq!(replies(&mut host, 2), [(2, None), (3, None)]);
     // The thread gives up reading when it has no more to do, but not at once.
@@ -435,6 +435,30 @@ fn bytes_are_attached_where_the_host_takes_that() {
     host.send_attached(response, b"hi");
     let reply = parse(&host.receive_length());
     assert_eq!(reply["data"]["answer"], json!({ "n": 1, "bytes": "aGk=" }));
+    // The author's type takes bytes as they are, and base64.
+    for (id, response, bytes) in [
+        (2, r#""success":true,"data":{"n":1},"attachment":"data.bytes""#, Some(&[7; 100][..])),
+        (3, r#""success":true,"data":{"n":1,"bytes":"aGk="}"#, None),
+        (4, r#""success":true,"data":{"n":1,"bytes":"?"}"#, None),
+    ] {
+        host.send_attached(&raw.replace("raw", "forward"), b"returning");
+        assert_eq!(parse(&host.receive_length())["id"], id);
+        let response = format!(r#"{{"type":"service_response","id":{id},{response}}}"#);
+        match bytes {
+            Some(bytes) => host.send_attached(&response, bytes),
+            None => host.send_length(&response),
+        }
+        let (reply, attachment) = host.receive_attached();
+        let reply = parse(&reply);
+        match id {
+            2 => assert_eq!((&reply["data"]["n"], attachment.as_deref()), (&json!(1), bytes)),
+            3 => assert_eq!(reply["data"]["bytes"], "aGk="),
+            _ => {
+                let message = reply["message"].as_str().unwrap();
+                assert!(message.starts_with("the response of `legacy` is not of the type that this call returns: "));
+            }
+        }
+    }
     // What is too long is told, whether it is attached or not.
     host.send_length(r#"{"type":"handle","id":4,"message":{"topic":"big","payload":"MTAwMDAw"}}"#);
     let reply = parse(&host.receive_length());

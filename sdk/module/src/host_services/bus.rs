@@ -124,7 +124,8 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>> {
 ///   timeout for a call that has neither;
 /// - `RESOURCE_EXHAUSTED` if the payload is over the host's limit for a frame, or, retryable, if the host does not read or 16,384 calls
 ///   of the process wait;
-/// - `INTERNAL` if the response can't be read or is not of the declared type, or if the request can't be JSON;
+/// - `INTERNAL` if the response is not of its type: the declared one, or that of [`returning`](Self::returning); or if the request can't
+///   be JSON;
 /// - `UNAVAILABLE`, retryable, if the host is gone, or this module has shut down.
 #[must_use = "nothing is sent before it is awaited"]
 pub struct Call<R> {
@@ -133,6 +134,8 @@ pub struct Call<R> {
     unsent: Option<Box<Unsent>>,
     /// `None` before the first poll and after the end.
     sent: Option<Boxed<Result<Object<'static>>>>,
+    /// Whether `R` is the type of the manifest, and not that of the author.
+    declared: bool,
     response: PhantomData<fn() -> R>,
 }
 
@@ -151,7 +154,7 @@ struct Unsent {
 impl<R> Call<R> {
     fn new(link: &Link, topic: Cow<'static, str>, payload: Result<Vec<u8>>, ttl: Option<Duration>) -> Self {
         let unsent = Unsent { link: link.clone(), topic: topic.clone(), payload, priority: None, ttl };
-        Self { topic, unsent: Some(Box::new(unsent)), sent: None, response: PhantomData }
+        Self { topic, unsent: Some(Box::new(unsent)), sent: None, declared: true, response: PhantomData }
     }
 
     /// Sets the type as which the response is read. Fields of the type [`Bytes`](crate::Bytes) take bytes as they come, where a
@@ -172,7 +175,7 @@ impl<R> Call<R> {
     /// # }
     /// ```
     pub fn returning<T>(self) -> Call<T> {
-        Call { topic: self.topic, unsent: self.unsent, sent: self.sent, response: PhantomData }
+        Call { topic: self.topic, unsent: self.unsent, sent: self.sent, declared: false, response: PhantomData }
     }
 
     /// Sets the priority. Without it, a call that is made with a [`Context`] has that of its request ([`Context::priority`]), and one
@@ -230,9 +233,12 @@ impl<R: DeserializeOwned> Future for Call<R> {
         self.sent = None;
         Poll::Ready(data.and_then(|data| {
             data.read().map_err(|invalid| {
-                let invalid = invalid.without_value();
-                let message = format!("`{}` answered what its manifest does not declare: {invalid}", self.topic);
-                Error::internal(message)
+                let (topic, invalid) = (&self.topic, invalid.without_value());
+                Error::internal(if self.declared {
+                    format!("`{topic}` answered what its manifest does not declare: {invalid}")
+                } else {
+                    format!("the response of `{topic}` is not of the type that this call returns: {invalid}")
+                })
             })
         }))
     }

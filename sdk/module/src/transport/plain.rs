@@ -81,10 +81,11 @@ impl Clock for PlainExecutor {
 impl Executor for PlainExecutor {
     fn schedule(&self, step: Step, _: StepClass) {
         self.tokio.spawn(async move {
-            // The task that reads writes the frames.
+            // The task that reads writes the frames of steps on its thread.
+            let gathers = this_thread::gathers();
             this_thread::set_gathers(true);
             step.run();
-            this_thread::set_gathers(false);
+            this_thread::set_gathers(gathers);
         });
     }
 }

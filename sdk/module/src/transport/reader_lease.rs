@@ -29,11 +29,14 @@ use crate::this_thread::ReaderId;
 
 /// How long a step may go on running after a second check has found it running. Then its reader loses the lease. Time in which its
 /// thread has no processor doesn't count, since a new thread would have none either. The same for a task that has had something to do at
-/// two checks, and has not run. Together with the checks and the start of a thread this stays below the 10 ms that RUNTIME.md promises.
+/// two checks, and has not run: at the second one a worker is woken for it. Together with the checks and the start of a thread this stays
+/// below the 10 ms that RUNTIME.md promises.
 pub(super) const STUCK_AFTER: Duration = Duration::from_millis(2);
-/// The time between two checks of the watchdog while steps are run, and for [`MAX_IDLE_CHECKS`] checks after that.
+/// The time between two checks of the watchdog while steps are run, while the task has the lease and a worker is busy, and for
+/// [`MAX_IDLE_CHECKS`] checks after that.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(1);
-/// After more than this many checks in a row at which no step ran, the watchdog sleeps until it is notified, or until the next deadline.
+/// After more than this many checks in a row at which there was nothing to watch, the watchdog sleeps until it is notified, or until the
+/// next deadline.
 const MAX_IDLE_CHECKS: u32 = 200;
 /// After running steps for this many ticks without reading, 1 to 2 ms, the reader writes the replies, and reads the frames that have come,
 /// before it runs more steps.
@@ -54,8 +57,8 @@ pub(super) struct ReaderLease<S, R = ReaderId> {
     task_is_stuck: bool,
     /// When a thread has last taken the lease.
     taken_at: Option<Instant>,
-    /// The step that the holder runs, by the value of `asked`. `None` while it reads.
-    running: Option<u64>,
+    /// What the holder does.
+    doing: Doing,
     /// How often the watchdog has checked, not counting checks that come sooner than [`CHECK_INTERVAL`] after the one before. A clock that
     /// costs nothing to read.
     ticks: u64,
@@ -70,7 +73,7 @@ pub(super) struct ReaderLease<S, R = ReaderId> {
     ready: VecDeque<S>,
     /// Whether the watchdog checks every `CHECK_INTERVAL`. If not, it has to be notified when a step begins.
     watched: bool,
-    /// The number of checks in a row at which no step ran.
+    /// The number of checks in a row at which there was nothing to watch: no step ran, and the task was not about to be kept waiting.
     idle_checks: u32,
     /// The step that ran at the last check that found one running. `None` before the first.
     suspect: Option<Suspect>,
@@ -87,10 +90,23 @@ pub(super) struct ReaderLease<S, R = ReaderId> {
     ended: bool,
 }
 
+/// What the holder of the lease does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    /// It waits for the host.
+    Rests,
+    /// It takes frames.
+    Reads,
+    /// It runs the step with this value of `asked`.
+    Runs(u64),
+    /// After a burst: it reads what has come, and, if it is a task, lets other tasks run. It has more to do.
+    Pauses,
+}
+
 /// A step that may be stuck.
 #[derive(Debug)]
 struct Suspect {
-    /// As in `running`.
+    /// As in [`Doing::Runs`].
     step: u64,
     /// When the second check found it, and the thread's time without a processor by then. `None` before that check.
     seen_again: Option<(Instant, Duration)>,
@@ -142,7 +158,7 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
             task: None,
             task_is_stuck: false,
             taken_at: None,
-            running: None,
+            doing: Doing::Rests,
             ticks: 0,
             ticked_at: None,
             burst_since: None,
@@ -173,16 +189,17 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
             return Next::Leave;
         }
         self.asked += 1;
-        self.running = None;
+        self.doing = Doing::Reads;
         if self.burst_since.is_some_and(|since| self.ticks - since >= MAX_BURST_TICKS) {
             self.burst_since = None;
+            self.doing = Doing::Pauses;
             return Next::Read { wait: false };
         }
         match self.urgent.pop_front().or_else(|| self.ready.pop_front()) {
             None => Next::Read { wait: true },
             Some(step) => {
                 self.burst_since.get_or_insert(self.ticks);
-                self.running = Some(self.asked);
+                self.doing = Doing::Runs(self.asked);
                 Next::Run { step, notify: !std::mem::replace(&mut self.watched, true) }
             }
         }
@@ -192,6 +209,7 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
     /// back to the task. Calls `now` only for a thread in place of the task.
     pub(super) fn rest(&mut self, now: impl FnOnce() -> Instant) -> bool {
         self.burst_since = None;
+        self.doing = Doing::Rests;
         if self.task.is_none() || self.task_reads() || self.task_is_stuck {
             return true;
         }
@@ -205,6 +223,16 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
     /// Whether there is a task, and it has the lease.
     fn task_reads(&self) -> bool {
         self.task.is_some() && self.holder == self.task
+    }
+
+    /// Whether the task has the lease, and something to do for which a worker has to run it.
+    fn task_is_due(&self, has_input: impl FnOnce() -> bool) -> bool {
+        self.task_reads()
+            && match self.doing {
+                Doing::Rests => has_input(),
+                Doing::Pauses => true,
+                Doing::Reads | Doing::Runs(_) => false,
+            }
     }
 
     /// Whether the reading has ended.
@@ -258,9 +286,9 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
             self.ticks += 1;
             self.ticked_at = Some(now);
         }
-        match self.running {
+        match self.doing {
             _ if self.taking_over => {}
-            None if self.task_reads() && (!self.ready.is_empty() || has_input()) => {
+            _ if self.task_is_due(has_input) => {
                 self.idle_checks = 0;
                 match &mut self.kept_waiting {
                     Some(KeptWaiting { asked, since, woken }) if *asked == self.asked => match woken {
@@ -281,11 +309,11 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
                     waiting => *waiting = Some(KeptWaiting { asked: self.asked, since: now, woken: None }),
                 }
             }
-            None => {
+            Doing::Rests | Doing::Reads | Doing::Pauses => {
                 self.kept_waiting = None;
-                self.idle_checks = if is_idle { self.idle_checks + 1 } else { 0 };
+                self.idle_checks = if is_idle || !self.task_reads() { self.idle_checks + 1 } else { 0 };
             }
-            Some(step) => {
+            Doing::Runs(step) => {
                 self.idle_checks = 0;
                 match &mut self.suspect {
                     Some(Suspect { step: seen, seen_again }) if *seen == step => match seen_again {
@@ -315,9 +343,8 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
     /// stuck in a step. `None`, and the lease stays, if the holder has gone on meanwhile.
     pub(super) fn take_over(&mut self, reader: R, now: Instant) -> Option<(VecDeque<S>, bool)> {
         self.taking_over = false;
-        let is_stuck = self.suspect.as_ref().is_some_and(|suspect| self.running == Some(suspect.step));
-        let is_kept =
-            self.running.is_none() && self.kept_waiting.as_ref().is_some_and(|waiting| waiting.asked == self.asked);
+        let is_stuck = self.suspect.as_ref().is_some_and(|suspect| self.doing == Doing::Runs(suspect.step));
+        let is_kept = self.kept_waiting.as_ref().is_some_and(|waiting| waiting.asked == self.asked);
         if self.holder.is_none() || !is_stuck && !is_kept {
             return None;
         }
@@ -327,7 +354,7 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
         self.taken_at = Some(now);
         self.kept_waiting = None;
         self.holder = Some(reader);
-        self.running = None;
+        self.doing = Doing::Reads;
         self.burst_since = None;
         Some((std::mem::take(&mut self.ready), is_stuck))
     }
@@ -349,397 +376,12 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
     /// were ready, the urgent ones first: the caller has to run them on other threads.
     pub(super) fn retire(&mut self) -> VecDeque<S> {
         self.holder = None;
-        self.running = None;
+        self.doing = Doing::Rests;
         self.urgent.drain(..).chain(self.ready.drain(..)).collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A lease that thread 1 has.
-    fn first<S>() -> ReaderLease<S, u64> {
-        let mut lease = ReaderLease::new();
-        lease.begin(1, false);
-        lease
-    }
-
-    /// Repeats the watchdog's check each millisecond, up to `most`, until it returns something else than to wait. Returns that and the
-    /// milliseconds.
-    fn look(
-        lease: &mut ReaderLease<u32, u64>,
-        from: Instant,
-        most: u32,
-        waited: impl Fn(Duration) -> Duration,
-    ) -> (Check, u32) {
-        for ms in 0..most {
-            let passed = CHECK_INTERVAL * ms;
-            let look = lease.check(from + passed, || waited(passed), true, || false);
-            if !matches!(look, Check::Wait(_)) {
-                return (look, ms);
-            }
-        }
-        (Check::Wait(None), most)
-    }
-
-    fn never(_: Duration) -> Duration {
-        Duration::ZERO
-    }
-
-    fn read() -> Next<u32> {
-        Next::Read { wait: true }
-    }
-
-    /// Lets the watchdog check at each of these ticks.
-    fn tick(lease: &mut ReaderLease<u32, u64>, from: Instant, ticks: std::ops::Range<u32>) {
-        for tick in ticks {
-            let check = lease.check(from + CHECK_INTERVAL * tick, || Duration::ZERO, true, || false);
-            assert!(matches!(check, Check::Wait(_)), "{check:?}");
-        }
-    }
-
-    #[test]
-    fn the_holder_runs_the_steps_that_it_schedules_and_other_threads_run_theirs() {
-        let mut lease = first();
-        assert_eq!(lease.next(1), read());
-        assert_eq!(lease.schedule(Some(1), 10, false), None);
-        assert_eq!(lease.schedule(None, 20, false), Some(20));
-        assert_eq!(lease.schedule(Some(1), 11, false), None);
-        assert_eq!(lease.next(1), Next::Run { step: 10, notify: true });
-        assert_eq!(lease.next(1), Next::Run { step: 11, notify: false });
-        assert_eq!(lease.next(1), read());
-        assert_eq!(lease.next(2), Next::Leave);
-    }
-
-    #[test]
-    fn the_holder_reads_after_each_burst_and_runs_urgent_steps_first() {
-        let (mut lease, now) = (first(), Instant::now());
-        for handler in 0..3 {
-            lease.schedule(Some(1), handler, false);
-        }
-        assert_eq!(lease.next(1), Next::Run { step: 0, notify: true });
-        tick(&mut lease, now, 0..2);
-        assert_eq!(lease.next(1), Next::Read { wait: false });
-        lease.schedule(Some(1), 10, true);
-        lease.schedule(Some(1), 11, true);
-        for handler in [10, 11, 1, 2] {
-            assert_eq!(lease.next(1), Next::Run { step: handler, notify: false });
-        }
-        assert_eq!(lease.next(1), read());
-    }
-
-    #[test]
-    fn the_time_of_many_short_handlers_adds_up_to_a_burst() {
-        let (mut lease, now) = (first(), Instant::now());
-        let mut steps = 0;
-        // A tick after every fifth handler.
-        let mut run_until_it_reads = |lease: &mut ReaderLease<u32, u64>| {
-            for handler in 0..100 {
-                match lease.next(1) {
-                    Next::Run { .. } => {
-                        steps += 1;
-                        if steps % 5 == 0 {
-                            tick(lease, now, steps / 5..steps / 5 + 1);
-                        }
-                    }
-                    Next::Read { wait: true } => drop(lease.schedule(Some(1), handler, false)),
-                    Next::Read { wait: false } => break,
-                    Next::Leave => panic!("it has the lease"),
-                }
-            }
-            steps
-        };
-        assert_eq!(run_until_it_reads(&mut lease), 10);
-        assert_eq!(run_until_it_reads(&mut lease), 20);
-        // Time in which it waits for the host doesn't count, and checks within one tick count once.
-        lease.schedule(Some(1), 1, false);
-        lease.next(1);
-        assert_eq!(lease.next(1), read());
-        assert!(lease.rest(|| now));
-        tick(&mut lease, now, 5..20);
-        lease.schedule(Some(1), 1, false);
-        assert_eq!(lease.next(1), Next::Run { step: 1, notify: false });
-        for _ in 0..10 {
-            tick(&mut lease, now, 20..21);
-        }
-        assert_eq!(lease.next(1), read());
-    }
-
-    #[test]
-    fn a_thread_that_is_stuck_loses_the_lease_and_the_steps_that_were_ready() {
-        let (mut lease, now) = (first(), Instant::now());
-        lease.schedule(Some(1), 10, false);
-        lease.schedule(Some(1), 11, false);
-        assert_eq!(lease.next(1), Next::Run { step: 10, notify: true });
-        assert_eq!(look(&mut lease, now, 10, never), (Check::TakeOver, 3));
-        let late = now + 3 * CHECK_INTERVAL;
-        assert_eq!(
-            lease.check(late, || Duration::ZERO, true, || false),
-            Check::Wait(Some(CHECK_INTERVAL)),
-            "one thread is enough"
-        );
-        // A step that the stuck thread wakes before the takeover is run elsewhere, like those that were ready before.
-        assert_eq!(lease.schedule(Some(1), 12, false), None);
-        assert_eq!(lease.take_over(2, now), Some((VecDeque::from([11, 12]), true)));
-        assert_eq!(lease.schedule(Some(1), 13, false), Some(13));
-        assert_eq!(lease.next(1), Next::Leave);
-        assert_eq!(lease.next(2), read());
-    }
-
-    #[test]
-    fn a_thread_that_came_free_in_time_keeps_the_lease() {
-        let (mut lease, now) = (first(), Instant::now());
-        lease.schedule(Some(1), 10, false);
-        lease.next(1);
-        assert_eq!(look(&mut lease, now, 10, never).0, Check::TakeOver);
-        lease.schedule(Some(1), 11, false);
-        assert_eq!(lease.next(1), Next::Read { wait: false });
-        lease.next(1);
-        assert_eq!(lease.take_over(2, now), None, "it polls another one now");
-        assert_eq!(lease.next(1), read());
-    }
-
-    #[test]
-    fn a_thread_that_has_no_processor_is_not_stuck() {
-        let (mut lease, now) = (first(), Instant::now());
-        lease.schedule(Some(1), 10, false);
-        lease.next(1);
-        assert_eq!(look(&mut lease, now, 100, |passed| passed), (Check::Wait(None), 100));
-        // It has one for half of the time.
-        assert_eq!(
-            look(&mut lease, now + CHECK_INTERVAL * 100, 100, |passed| CHECK_INTERVAL * 100 + passed / 2).0,
-            Check::TakeOver
-        );
-    }
-
-    #[test]
-    fn a_takeover_that_no_thread_could_be_started_for_is_tried_again() {
-        let (mut lease, now) = (first(), Instant::now());
-        lease.schedule(Some(1), 10, false);
-        lease.next(1);
-        assert_eq!(look(&mut lease, now, 10, never), (Check::TakeOver, 3));
-        lease.take_over_later();
-        assert_eq!(look(&mut lease, now + CHECK_INTERVAL * 3, 10, never), (Check::TakeOver, 3));
-    }
-
-    #[test]
-    fn the_watchdog_sleeps_while_no_step_runs() {
-        let (mut lease, now) = (first::<u32>(), Instant::now());
-        assert_eq!(lease.check(now, || Duration::ZERO, true, || false), Check::Wait(None));
-        lease.schedule(Some(1), 10, false);
-        lease.next(1);
-        lease.next(1);
-        let looks = (0..1000)
-            .filter(|_| lease.check(now, || Duration::ZERO, true, || false) == Check::Wait(Some(CHECK_INTERVAL)))
-            .count();
-        assert!(looks > 10 && looks < 200, "{looks}");
-        lease.schedule(Some(1), 11, false);
-        assert_eq!(lease.next(1), Next::Run { step: 11, notify: true }, "the watchdog sleeps");
-    }
-
-    #[test]
-    fn a_thread_that_has_read_the_end_leaves_its_steps_to_other_threads() {
-        let (mut lease, now) = (first(), Instant::now());
-        for (handler, urgent) in [(10, false), (11, false), (20, true)] {
-            lease.schedule(Some(1), handler, urgent);
-        }
-        lease.next(1);
-        tick(&mut lease, now, 0..2);
-        assert_eq!(lease.next(1), Next::Read { wait: false });
-        assert_eq!(lease.retire(), [10, 11]);
-        assert_eq!(lease.schedule(Some(1), 12, false), Some(12));
-        assert_eq!(lease.next(1), Next::Leave);
-    }
-
-    #[test]
-    fn the_task_gets_the_lease_back_when_it_is_free() {
-        let now = Instant::now();
-        let mut lease = ReaderLease::<u32, u64>::new();
-        lease.begin(1, true);
-        lease.schedule(Some(1), 10, false);
-        lease.next(1);
-        assert!(lease.rest(|| now), "it has the lease");
-        assert_eq!(look(&mut lease, now, 10, never).0, Check::TakeOver);
-        assert_eq!(lease.take_over(2, now), Some((VecDeque::new(), true)));
-        let late = now + KEEP_FOR;
-        assert!(lease.rest(|| late), "the task is in its step");
-        assert_eq!(lease.next(1), Next::Leave);
-        assert!(lease.rest(|| late - CHECK_INTERVAL), "not at once");
-        assert_eq!(lease.next(2), read());
-        assert!(!lease.rest(|| late));
-        assert_eq!(lease.next(2), Next::Leave);
-        assert_eq!(lease.next(1), read());
-    }
-
-    #[test]
-    fn a_task_that_has_work_and_does_not_run_loses_the_lease() {
-        let now = Instant::now();
-        let check = |lease: &mut ReaderLease<u32, u64>, ms, has_input| {
-            lease.check(now + CHECK_INTERVAL * ms, || Duration::ZERO, true, || has_input)
-        };
-        let waits = |check| matches!(check, Check::Wait(_));
-        let mut lease = ReaderLease::<u32, u64>::new();
-        lease.begin(1, true);
-        assert!((0..10).all(|ms| waits(check(&mut lease, ms, false))));
-        for ms in 0..10 {
-            assert!(waits(check(&mut lease, ms, true)));
-            // It has run after all.
-            assert_eq!(lease.next(1), read());
-        }
-        assert!((0..10).all(|_| waits(check(&mut lease, 0, true))));
-        assert_eq!(check(&mut lease, 1, true), Check::Wake);
-        assert!(waits(check(&mut lease, 2, true)));
-        assert_eq!(check(&mut lease, 3, true), Check::TakeOver);
-        assert_eq!(lease.take_over(2, now), Some((VecDeque::new(), false)));
-        assert_eq!(lease.next(1), Next::Leave);
-        assert!((0..10).all(|ms| waits(check(&mut lease, ms, true))), "a thread reads");
-        assert!(!lease.rest(|| now + KEEP_FOR));
-        // Steps that are ready are work, too.
-        lease.schedule(Some(1), 10, false);
-        assert!(waits(check(&mut lease, 0, false)));
-        assert_eq!(check(&mut lease, 1, false), Check::Wake);
-        // Its thread had no processor for the half of the time.
-        let half = |ms: u32| move || CHECK_INTERVAL * ms / 2;
-        assert!((2..5).all(|ms| waits(lease.check(now + CHECK_INTERVAL * ms, half(ms), true, || false))));
-        assert_eq!(lease.check(now + CHECK_INTERVAL * 6, half(6), true, || false), Check::TakeOver);
-        assert_eq!(lease.next(1), Next::Run { step: 10, notify: true });
-        assert_eq!(lease.take_over(3, now), None, "it runs a step now");
-    }
-
-    #[test]
-    fn the_watchdog_goes_on_while_a_worker_is_busy() {
-        let (mut lease, now) = (first::<u32>(), Instant::now());
-        lease.keep_watching();
-        let mut check = |is_idle| lease.check(now, || Duration::ZERO, is_idle, || false);
-        assert!((0..1000).all(|_| check(false) == Check::Wait(Some(CHECK_INTERVAL))));
-        assert!((0..1000).any(|_| check(true) == Check::Wait(None)));
-    }
-
-    #[test]
-    fn the_watchdog_checks_deadlines_in_time() {
-        let (mut lease, now) = (first::<u32>(), Instant::now());
-        let second = Duration::from_secs(1);
-        assert!(lease.wake_at(now + 2 * second));
-        assert!(lease.wake_at(now + second));
-        assert!(!lease.wake_at(now + 3 * second), "it checks before that anyway");
-        assert_eq!(lease.check(now, || Duration::ZERO, true, || false), Check::Wait(Some(second)));
-        assert_eq!(lease.check(now + second, || Duration::ZERO, true, || false), Check::Expire);
-        assert_eq!(lease.check(now + second, || Duration::ZERO, true, || false), Check::Wait(None));
-    }
-
-    /// Checks in every order of the threads' steps that each handler is run exactly once, and that gathered replies are written. The lock
-    /// is the model checker's, the lease is the real one.
-    #[test]
-    fn nothing_is_lost_or_done_twice_when_the_lease_is_taken() {
-        use std::sync::atomic::{AtomicUsize, Ordering};
-
-        use loom::sync::{Arc, Mutex};
-        use loom::thread;
-
-        /// The number of executions in which the lease was taken: with none, the model would show nothing.
-        static TAKEOVERS: AtomicUsize = AtomicUsize::new(0);
-
-        struct World {
-            lease: ReaderLease<u32, u64>,
-            now: Instant,
-            run: Vec<u32>,
-            /// As in `Outgoing`: whether something is gathered.
-            gathered: bool,
-        }
-
-        /// As `Connection::read`, up to where it would wait for the host.
-        fn read(world: &Mutex<World>, thread: u64) {
-            loop {
-                let mut guard = world.lock().unwrap();
-                match guard.lease.next(thread) {
-                    Next::Leave => return guard.gathered = false,
-                    Next::Run { step, .. } => {
-                        guard.run.push(step);
-                        drop(guard);
-                        if step == 10 {
-                            // Here it may be stuck. Then it wakes another handler, and replies.
-                            let mut guard = world.lock().unwrap();
-                            if let Some(other) = guard.lease.schedule(Some(thread), 20, false) {
-                                guard.run.push(other);
-                            }
-                            drop(guard);
-                            let mut guard = world.lock().unwrap();
-                            guard.gathered = true;
-                        }
-                    }
-                    Next::Read { wait } => {
-                        drop(guard);
-                        world.lock().unwrap().gathered = false;
-                        if wait {
-                            return;
-                        }
-                    }
-                }
-            }
-        }
-
-        /// `wakers` is the number of threads that are never the reader, each of which wakes a handler.
-        fn model(wakers: u32) {
-            let mut lease = first();
-            lease.schedule(Some(1), 10, false);
-            lease.schedule(Some(1), 11, false);
-            let world = World { lease, now: Instant::now(), run: Vec::new(), gathered: false };
-            let world = Arc::new(Mutex::new(world));
-            let wakers: Vec<_> = (0..wakers)
-                .map(|waker| {
-                    let world = Arc::clone(&world);
-                    thread::spawn(move || {
-                        let mut world = world.lock().unwrap();
-                        if let Some(step) = world.lease.schedule(None, 30 + waker, false) {
-                            world.run.push(step);
-                        }
-                    })
-                })
-                .collect();
-            let watchdog = {
-                let world = Arc::clone(&world);
-                thread::spawn(move || {
-                    // A step that runs at three checks is stuck.
-                    for _ in 0..3 {
-                        let check = {
-                            let World { lease, now, .. } = &mut *world.lock().unwrap();
-                            *now += STUCK_AFTER;
-                            lease.check(*now, || Duration::ZERO, true, || false)
-                        };
-                        if check == Check::TakeOver {
-                            let others = {
-                                let world = &mut *world.lock().unwrap();
-                                world.lease.take_over(2, world.now)
-                            };
-                            if let Some((others, _)) = others {
-                                TAKEOVERS.fetch_add(1, Ordering::Relaxed);
-                                world.lock().unwrap().run.extend(others);
-                                read(&world, 2);
-                            }
-                        }
-                    }
-                })
-            };
-            read(&world, 1);
-            watchdog.join().unwrap();
-            let woken = 30..30 + u32::try_from(wakers.len()).unwrap();
-            for waker in wakers {
-                waker.join().unwrap();
-            }
-            let world = world.lock().unwrap();
-            let mut run = world.run.clone();
-            run.sort_unstable();
-            assert_eq!(run, [10, 11, 20].into_iter().chain(woken).collect::<Vec<_>>());
-            assert!(!world.gathered, "a reply waits for a thread that has left");
-        }
-
-        // All orders of two threads. Of three, those in which threads are preempted three times at most, unless `tests/long` asks
-        // for more with `LOOM_MAX_PREEMPTIONS`.
-        loom::model(|| model(0));
-        let mut some = loom::model::Builder::new();
-        some.preemption_bound.get_or_insert(3);
-        some.check(|| model(1));
-        assert!(TAKEOVERS.load(Ordering::Relaxed) > 0);
-    }
-}
+mod model;
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
 //! The workers of the tokio runtime that `Launcher::run` makes: its threads, which run the reader and the author's tasks. A worker with
-//! nothing more to run writes the frames that it has gathered, and then waits.
+//! nothing more to run writes the frames that it has gathered, and then waits. One that runs tasks keeps the watchdog awake: that writes
+//! the frames of a worker that goes on running, and has a thread read if no worker runs the reader.
 //!
 //! A handler may block the worker that runs it. The other workers then run the author's tasks and timers. So there are at least two, even
 //! on one processor. But there the second one would only take tasks from the first, with a switch of threads each time. So it is held in
-//! reserve, by a task that blocks it, until a handler has blocked the first one.
+//! reserve, by a task that blocks it, until a thread has to read in place of the task for the first time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -20,6 +21,7 @@ use crate::this_thread;
 /// What the workers of one runtime share.
 #[derive(Debug)]
 pub(crate) struct Workers {
+    /// How many there are, with the one in reserve.
     number: usize,
     /// How many have nothing to run, and wait.
     parked: AtomicUsize,

@@ -37,7 +37,7 @@ pub(super) fn backup(file: &StoreFile, path: &Path, open: &Semaphore) -> Result<
     let (snapshot, revision) = {
         // Released at once, so that opening the file again need not wait for the backup.
         let current = file.current();
-        let Some(database) = &current.database else { return Err(not_read(&"it is not open")) };
+        let Ok(database) = current.get() else { return Err(not_read(&"it is not open")) };
         let read = catch(|| Ok((Snapshot::of(database)?, tables::last_revision(database)?)));
         read.map_err(|failure| not_read(&failure))?
     };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use ::redb::{Builder, CompactionError, Database, Error, StorageBackend};
+use ::redb::{Builder, CompactionError, Database, Error, StorageBackend, StorageError};
 
 use super::backend::{Fence, Fenced, Overlay};
 use super::catch_panic::caught;
@@ -31,10 +31,21 @@ pub(super) struct StoreFile {
 /// The database that is open.
 pub(super) struct OpenDatabase {
     /// `None` if it could not be opened again.
-    pub(super) database: Option<Database>,
+    database: Option<Database>,
     /// Incremented each time the database is opened again with success.
     pub(super) generation: u64,
     fence: Fence,
+}
+
+impl OpenDatabase {
+    /// The database.
+    ///
+    /// # Errors
+    ///
+    /// `DatabaseClosed` if it could not be opened again.
+    pub(super) fn get(&self) -> Result<&Database, Error> {
+        self.database.as_ref().ok_or_else(|| StorageError::DatabaseClosed.into())
+    }
 }
 
 impl StoreFile {
@@ -103,7 +114,7 @@ impl StoreFile {
     pub(super) fn compact(&self) -> Result<bool, StoreFailure> {
         let mut current = self.lock();
         self.catch(|| {
-            let Some(database) = &mut current.database else { return Err(::redb::StorageError::DatabaseClosed.into()) };
+            let Some(database) = &mut current.database else { return Err(StorageError::DatabaseClosed.into()) };
             match database.compact() {
                 Ok(_) => Ok(true),
                 Err(CompactionError::TransactionInProgress) => Ok(false),
@@ -115,19 +126,13 @@ impl StoreFile {
     /// Settles the file; see [`tables::settle`]. The state must be the current one.
     pub(super) fn settle(&self, state: &StoreState) -> Result<(), StoreFailure> {
         let current = self.current();
-        self.catch(|| {
-            let Some(database) = &current.database else { return Err(::redb::StorageError::DatabaseClosed.into()) };
-            tables::settle(database, state)
-        })
+        self.catch(|| tables::settle(current.get()?, state))
     }
 
     /// Whether the file has these changes of one transaction.
     pub(super) fn has(&self, written: &[(String, Written)]) -> Result<bool, StoreFailure> {
         let current = self.current();
-        self.catch(|| match &current.database {
-            Some(database) => tables::was_committed(database, written),
-            None => Ok(false),
-        })
+        self.catch(|| tables::was_committed(current.get()?, written))
     }
 
     /// The length of the file, in bytes.

@@ -50,11 +50,15 @@ pub(super) struct Inbox {
     pending: VecDeque<WriterCommand>,
     /// How many callers there were when the last writes were answered: theirs, and those whose writes waited.
     callers: usize,
+    /// [`MAX_GATHERING`] and [`MAX_GAP`].
+    max_gathering: Duration,
+    max_gap: Duration,
 }
 
 impl Inbox {
     pub(super) fn new(commands: Receiver<WriterCommand>) -> Self {
-        Self { commands, pending: VecDeque::new(), callers: 0 }
+        let (max_gathering, max_gap) = (MAX_GATHERING, MAX_GAP);
+        Self { commands, pending: VecDeque::new(), callers: 0, max_gathering, max_gap }
     }
 
     /// Waits for the next command; `None` after the timeout. [`WriterCommand::Close`] when nobody can send one.
@@ -79,8 +83,8 @@ impl Inbox {
     pub(super) fn next_write(&mut self, taken: usize, begun: Instant) -> Option<WriteRequest> {
         let next = self.pending.pop_front().or_else(|| self.commands.try_recv().ok()).or_else(|| {
             let left =
-                if taken < self.callers { MAX_GATHERING.saturating_sub(begun.elapsed()) } else { Duration::ZERO };
-            if left.is_zero() { None } else { self.commands.recv_timeout(left.min(MAX_GAP)).ok() }
+                if taken < self.callers { self.max_gathering.saturating_sub(begun.elapsed()) } else { Duration::ZERO };
+            if left.is_zero() { None } else { self.commands.recv_timeout(left.min(self.max_gap)).ok() }
         });
         match next {
             Some(WriterCommand::Write(write)) => Some(write),
@@ -96,5 +100,57 @@ impl Inbox {
     pub(super) fn before_replies(&mut self, answered: usize) {
         self.pending.extend(self.commands.try_iter());
         self.callers = answered + self.pending.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    fn write(key: &str) -> WriterCommand {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let kind = WriteKind::Delete { expected_revision: None };
+        let (reply, _) = oneshot::channel();
+        WriterCommand::Write(WriteRequest {
+            namespace: "space".to_owned(),
+            key: key.to_owned(),
+            kind,
+            reply,
+            _permit: permit,
+        })
+    }
+
+    #[test]
+    fn a_transaction_waits_for_those_who_were_answered_together() {
+        let (commands, received) = channel();
+        // So long that only what comes ends the wait.
+        let long = Duration::from_secs(60);
+        let mut inbox = Inbox { max_gathering: long, max_gap: long, ..Inbox::new(received) };
+        let next = |inbox: &mut Inbox, taken, begun| inbox.next_write(taken, begun).map(|write| write.key);
+        // One was answered, and one more waits.
+        commands.send(write("waits")).unwrap();
+        inbox.before_replies(1);
+        let begun = Instant::now();
+        assert_eq!(next(&mut inbox, 0, begun).as_deref(), Some("waits"));
+        let sender = {
+            let commands = commands.clone();
+            thread::spawn(move || commands.send(write("comes later")).unwrap())
+        };
+        assert_eq!(next(&mut inbox, 1, begun).as_deref(), Some("comes later"));
+        sender.join().unwrap();
+        // All have come, or the time is over: nothing is waited for.
+        assert_eq!(next(&mut inbox, 2, begun), None);
+        assert_eq!(next(&mut inbox, 1, begun.checked_sub(long).unwrap()), None);
+        // Another command ends the transaction, and stays.
+        commands.send(WriterCommand::Close).unwrap();
+        assert_eq!(next(&mut inbox, 1, begun), None);
+        assert!(matches!(inbox.wait(None), Some(WriterCommand::Close)));
+        assert!(begun.elapsed() < long, "something was waited for");
     }
 }

@@ -113,7 +113,7 @@ impl Reader {
         let epoch = self.cache.epoch();
         let current = self.file.current();
         let generation = current.generation;
-        let Some(database) = &current.database else { return (generation, batch, None) };
+        let Ok(database) = current.get() else { return (generation, batch, None) };
         let snapshot = match self.file.catch(|| Snapshot::of(database)) {
             Ok(snapshot) => snapshot,
             Err(failure) => return (generation, batch, Some(failure.reason)),

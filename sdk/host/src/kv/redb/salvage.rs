@@ -3,9 +3,10 @@
 //! Where redb can't go on, this looks for keys that may come after that place, the nearest first, and reads backwards from
 //! the first that is found. If the damaged page is a leaf of the tree, only the keys in that page are lost.
 
+use std::convert::Infallible;
 use std::ops::Bound;
 
-use ::redb::Range;
+use ::redb::{Database, Range};
 
 use super::file::{RedbFailure, catch};
 use super::row::{EntryValue, Row};
@@ -52,6 +53,15 @@ impl Damage {
         }
         self.listed
     }
+}
+
+/// Whether every entry of the database can be read, with its value.
+pub(super) fn is_whole(database: &Database) -> bool {
+    catch(|| Snapshot::of(database)).is_ok_and(|snapshot| {
+        let mut damage = Damage::default();
+        let Ok(()) = read_all::<Infallible>(&snapshot, &[], &mut damage, &mut |_, _, _| Ok(()));
+        damage.is_none()
+    })
 }
 
 /// Calls `visit` once with each entry that is not damaged, and adds the rest to `damage`. `namespaces` are known ones, in

@@ -39,7 +39,7 @@ const RESERVED_REVISIONS: u64 = 10_000;
 
 /// The revision, the usages and the next expiry of a store. The writer keeps them in memory. The file has the revision and the usages only
 /// when it is settled, since each commit would have to write two pages more for them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub(super) struct StoreState {
     /// The revision of the last change.
     pub(super) revision: u64,
@@ -51,7 +51,8 @@ pub(super) struct StoreState {
     pub(super) exact: bool,
     /// How many bytes all namespaces together are charged for: those of keys and values, plus 64 for each key.
     pub(super) stored: u64,
-    /// The file's [`REVISION`]. `None` if the file is settled, which the next change has to end.
+    /// The file's [`REVISION`], a limit of the revisions. `None` if the file has the last revision instead: the next change has to reserve
+    /// further ones.
     pub(super) reserved: Option<u64>,
 }
 

@@ -10,6 +10,7 @@ use super::compaction::{CompactionSchedule, QUIET};
 use super::expiry;
 use super::file::StoreFile;
 use super::inbox::{Inbox, WriteKind, WriteRequest, WriterCommand};
+use super::salvage::is_whole;
 use super::tables::StoreState;
 use super::transaction::WriteTables;
 use crate::kv::watchers::{Watchers, Written};
@@ -17,8 +18,9 @@ use crate::kv::{KvError, Quotas};
 
 /// The longest time to wait for the next expiry, since the wall clock may be set, and the computer may sleep.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// The pause after a failure to remove expired keys. Reads do not return them meanwhile.
-const RETRY_EXPIRY: Duration = Duration::from_secs(1);
+/// The pause after a failure to remove expired keys, which reads do not return meanwhile, or to look for the changes of a commit that has
+/// failed. Shorter in tests.
+const RETRY: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 1000 });
 /// The pause after a failure to settle the file, each of which opens the database again.
 const RETRY_SETTLING: Duration = Duration::from_secs(60);
 
@@ -40,6 +42,8 @@ pub(super) struct Writer {
     /// The changes of a transaction that is being committed, or whose commit has failed. In the latter case it may have been committed
     /// nevertheless, which shows when the database is opened again.
     pub(super) unsure: Vec<(String, Written)>,
+    /// When to open the database again to look for `unsure` in it. `None` if it need not be looked for.
+    pub(super) look_at: Option<Instant>,
     /// When to try again to remove expired keys; `None` if the last write has not failed.
     pub(super) retry_expiry: Option<Instant>,
 }
@@ -66,6 +70,7 @@ impl Writer {
             settle_at,
             broken: None,
             unsure: Vec::new(),
+            look_at: None,
             retry_expiry: None,
         }
     }
@@ -94,6 +99,13 @@ impl Writer {
             if is_due(self.settle_at) {
                 self.settle();
             }
+            if is_due(self.look_at) {
+                self.reopen();
+            }
+        }
+        if self.broken.is_some() {
+            // The disk may work again.
+            self.reopen();
         }
         self.watchers.close();
         if self.state.reserved.is_some() {
@@ -103,15 +115,15 @@ impl Writer {
         self.file.close();
     }
 
-    /// The time until keys expire, or the file has to be compacted or settled; at most [`LONGEST_WAIT`] if a key expires. `None` if nothing
-    /// is due without a command.
+    /// The time until keys expire, or something else is due; at most [`LONGEST_WAIT`] if a key expires. `None` if nothing is due without a
+    /// command.
     fn timeout(&self) -> Option<Duration> {
         let now = Instant::now();
         let expiry = self.state.next_expiry.map(|at| {
             let until_expiry = Duration::from_millis(at.saturating_sub(expiry::now())).min(LONGEST_WAIT);
             until_expiry.max(self.retry_expiry.map_or(Duration::ZERO, |at| at.saturating_duration_since(now)))
         });
-        let others = [self.compaction.due(), self.settle_at].into_iter().flatten();
+        let others = [self.compaction.due(), self.settle_at, self.look_at].into_iter().flatten();
         others.map(|at| at.saturating_duration_since(now)).chain(expiry).min()
     }
 
@@ -121,15 +133,13 @@ impl Writer {
             // The open database may be on an overlay, which can't be compacted.
             return self.compaction.postpone(Instant::now());
         }
-        if !self.state.exact {
-            // Compaction reads every page, and fails at the damaged one.
-            return self.compaction.compacted(self.file.len(), self.state.stored);
-        }
-        match self.file.compact() {
-            Ok(false) => return self.compaction.postpone(Instant::now()),
-            Ok(true) => {}
+        // Compaction would fail at a damaged page, and leave a file that redb refuses as a whole.
+        let is_whole = self.file.current().get().is_ok_and(is_whole);
+        match is_whole.then(|| self.file.compact()) {
+            Some(Ok(false)) => return self.compaction.postpone(Instant::now()),
             // No data is lost. It is not tried again before there is more to gain.
-            Err(_) => self.reopen(),
+            Some(Err(_)) => self.reopen(),
+            Some(Ok(true)) | None => {}
         }
         self.compaction.compacted(self.file.len(), self.state.stored);
         self.settle_at = Some(Instant::now());
@@ -175,7 +185,7 @@ impl Writer {
                 }
             }
             Err(reason) => {
-                self.retry_expiry = Some(Instant::now() + RETRY_EXPIRY);
+                self.retry_expiry = Some(Instant::now() + RETRY);
                 if self.broken.is_none() {
                     // Now, so that reads can go on.
                     self.reopen();
@@ -194,8 +204,7 @@ impl Writer {
         let file = Arc::clone(&self.file);
         let result = file.catch(|| {
             let current = file.current();
-            let Some(database) = &current.database else { return Err(::redb::StorageError::DatabaseClosed.into()) };
-            let transaction = database.begin_write()?;
+            let transaction = current.get()?.begin_write()?;
             let mut tables = WriteTables::open(&transaction, &self.state)?;
             tables.expire()?;
             let mut answers = Vec::new();
@@ -241,13 +250,19 @@ impl Writer {
         let (state, result) = self.file.reopen();
         self.cache.clear();
         self.broken = result.err();
-        let Some(state) = state else { return };
+        self.look_at = None;
+        let Some(state) = state else {
+            self.look_at = (!self.unsure.is_empty()).then(|| Instant::now() + RETRY);
+            return;
+        };
         // The file has only a limit of the revisions; this process knows the last one.
         self.state = StoreState { revision: self.state.revision, ..state };
         match self.file.has(&self.unsure) {
             Ok(true) => self.publish(),
-            // The next write opens the database again, and asks again.
-            Err(failure) if failure.of_the_disk => self.broken = Some(failure.reason),
+            Err(failure) if failure.of_the_disk => {
+                self.broken = Some(failure.reason);
+                self.look_at = Some(Instant::now() + RETRY);
+            }
             // A damaged place keeps its change from being read, too.
             Ok(false) | Err(_) => self.unsure.clear(),
         }

@@ -42,8 +42,14 @@ fn main() -> Result<()> {
     );
     println!("|---:|---:|---|---:|---:|---|---:|---:|---|");
     for &payload in &options.payloads {
-        for &depth in options.depths.iter().filter(|depth| *depth * payload <= MAX_BYTES) {
-            row(payload, depth, options.rounds)?;
+        for &depth in &options.depths {
+            if depth * payload > MAX_BYTES {
+                eprintln!(
+                    "{depth} of {payload} bytes are left out: a host lets at most {MAX_BYTES} bytes wait for a module"
+                );
+            } else {
+                row(payload, depth, options.rounds)?;
+            }
         }
     }
     Ok(())

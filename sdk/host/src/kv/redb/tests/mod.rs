@@ -88,6 +88,8 @@ struct Disk {
     failing_syncs: AtomicUsize,
     /// How many of the next reads succeed; `None`: all.
     readable: Mutex<Option<usize>>,
+    /// How many reads succeed after the next sync that fails; `None`: all.
+    readable_after_failure: Mutex<Option<usize>>,
     /// How many writes have failed because the disk was full.
     failed: AtomicUsize,
     /// How many bytes were written.
@@ -98,6 +100,19 @@ impl Disk {
     /// Lets so many reads succeed, and those after them fail; with `None` all succeed.
     fn allow_reads(&self, reads: Option<usize>) {
         *self.readable.lock().unwrap() = reads;
+    }
+
+    fn content(&self) -> Vec<u8> {
+        let mut content = vec![0; usize::try_from(self.memory.len().unwrap()).unwrap()];
+        self.memory.read(0, &mut content).unwrap();
+        content
+    }
+
+    /// Makes the page that has these bytes one of no known type: redb panics or returns an error when it reads it.
+    fn damage_page_of(&self, bytes: &[u8]) {
+        let file = self.content();
+        let at = file.windows(bytes.len()).position(|window| window == bytes).expect("it is there");
+        self.memory.write((at / 4096 * 4096) as u64, &[0xff]).unwrap();
     }
 
     fn fail_syncs(&self, syncs: usize) {
@@ -129,7 +144,12 @@ impl StorageBackend for Disk {
     fn sync_data(&self) -> io::Result<()> {
         let one_less = |left: usize| left.checked_sub(1);
         match self.failing_syncs.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
-            Ok(_) => Err(io::Error::other("the disk has failed")),
+            Ok(_) => {
+                if let Some(reads) = self.readable_after_failure.lock().unwrap().take() {
+                    self.allow_reads(Some(reads));
+                }
+                Err(io::Error::other("the disk has failed"))
+            }
             Err(_) => Ok(()),
         }
     }

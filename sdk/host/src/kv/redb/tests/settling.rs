@@ -46,15 +46,11 @@ async fn counts_of_a_damaged_file_are_not_taken_for_exact() {
     quiet_panics();
     let disk = Arc::new(Disk::default());
     let store = on(&disk);
-    set(&store, "large", &[7; 100_000]).await;
+    set(&store, "large", &vec![7; 100_000]).await;
     set(&store, "small", b"1").await;
     drop(store);
     unsettle(&disk);
-    // The type of a page: redb panics or returns an error if it finds another one.
-    let mut file = vec![0; usize::try_from(disk.memory.len().unwrap()).unwrap()];
-    disk.memory.read(0, &mut file).unwrap();
-    let at = file.windows(1000).position(|window| window == [7; 1000]).unwrap();
-    disk.memory.write((at / 4096 * 4096) as u64, &[0xff]).unwrap();
+    disk.damage_page_of(&[7; 1000]);
 
     let store = on(&disk);
     store.get(SPACE, "large").await.unwrap_err();
@@ -82,13 +78,31 @@ async fn a_store_that_was_closed_is_settled_whatever_has_failed_before() {
     assert!((before + 1..=before + 2).contains(&next), "after a write has failed: {next}");
 
     // The file is settled a second after the last write, and that fails.
-    disk.fail_syncs(1);
-    while disk.failing_syncs.load(Ordering::SeqCst) > 0 {
-        tokio::task::yield_now().await;
+    let mut last = next;
+    loop {
+        disk.fail_syncs(1);
+        let patience = std::time::Instant::now() + Duration::from_secs(5);
+        let has_failed = || disk.failing_syncs.load(Ordering::SeqCst) == 0;
+        while !has_failed() && std::time::Instant::now() < patience {
+            tokio::task::yield_now().await;
+        }
+        if has_failed() {
+            break;
+        }
+        // The machine stood still, and it was settled before.
+        disk.fail_syncs(0);
+        last = set(&store, "key", b"again").await;
     }
     drop(store);
-    let last = set(&on(&disk), "key", b"4").await;
-    assert_eq!(last, next + 1);
+    let store = on(&disk);
+    assert_eq!(set(&store, "key", b"4").await, last + 1);
+    // Nothing can be written while the store is closed, and then it can: it is settled when the store is closed.
+    disk.fail_syncs(usize::MAX);
+    store.set(SPACE, "key", b"5".to_vec(), SetOptions::default()).await.unwrap_err();
+    disk.fail_syncs(0);
+    drop(store);
+    let next = set(&on(&disk), "key", b"6").await;
+    assert!((last + 2..=last + 3).contains(&next), "after the disk has failed: {next}");
 }
 
 #[tokio::test]

@@ -44,10 +44,11 @@ pub fn description(rounds: usize) -> Result<String> {
     )?;
     writeln!(
         text,
-        "- {}, Python {}, Node.js {}",
+        "- {}, Python {}, Node.js {}, {}",
         output_of("rustc", &["-V"]),
         output_of("python3", &["-V"]).trim_start_matches("Python "),
-        output_of("node", &["-v"])
+        output_of("node", &["-v"]),
+        output_of("nats-server", &["-v"])
     )?;
     let lock = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock"))?;
     let versions = PEERS.iter().filter_map(|peer| {
