@@ -63,11 +63,16 @@ pub fn entered(host: &mut RawHost) -> u64 {
     reply["data"]["entered"].as_u64().unwrap()
 }
 
-/// Sends a `handle` with this id, topic and payload text, in base64 as the host would. Returns the next frame, which is the reply if
-/// nothing else is under way.
+/// Sends a `handle` with this id, topic and payload text, in base64 as the host would.
+pub fn send(host: &mut RawHost, id: u64, topic: &str, payload: &str) {
+    let payload = base64(payload.as_bytes());
+    host.send(&format!(r#"{{"type":"handle","id":{id},"message":{{"topic":"{topic}","payload":"{payload}"}}}}"#));
+}
+
+/// Does what [`send`] does, and returns the next frame, which is the reply if nothing else is under way.
 pub fn handle(host: &mut RawHost, id: u64, topic: &str, payload: &str) -> Value {
-    let base64 = base64(payload.as_bytes());
-    parse(&host.ask(&format!(r#"{{"type":"handle","id":{id},"message":{{"topic":"{topic}","payload":"{base64}"}}}}"#)))
+    send(host, id, topic, payload);
+    parse(&host.receive())
 }
 
 /// Base64 by RFC 4648, without the crate that the SDK uses: a mistake in it would be on both sides.

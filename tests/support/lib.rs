@@ -14,7 +14,7 @@ mod remote_store;
 mod running;
 mod scratch;
 
-pub use fixture::{base64, built_fixture, entered, fixture, handle, parse};
+pub use fixture::{base64, built_fixture, entered, fixture, handle, parse, send};
 pub use hosts::{Hosts, Started, block_on, program};
 pub use program::{build, is_running, needs, target_dir, workspace};
 pub use raw_host::RawHost;

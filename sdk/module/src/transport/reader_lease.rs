@@ -298,13 +298,11 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
                             *woken = Some((now, waited()));
                             return Check::Wake;
                         }
-                        Some((at, before)) => {
-                            let without_processor = waited().saturating_sub(*before);
-                            if now.duration_since(*at).saturating_sub(without_processor) >= STUCK_AFTER {
-                                self.taking_over = true;
-                                return Check::TakeOver;
-                            }
+                        Some(at) if had_processor_for_long(*at, now, waited()) => {
+                            self.taking_over = true;
+                            return Check::TakeOver;
                         }
+                        Some(_) => {}
                     },
                     waiting => *waiting = Some(KeptWaiting { asked: self.asked, since: now, woken: None }),
                 }
@@ -318,13 +316,11 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
                 match &mut self.suspect {
                     Some(Suspect { step: seen, seen_again }) if *seen == step => match seen_again {
                         None => *seen_again = Some((now, waited())),
-                        Some((at, before)) => {
-                            let without_processor = waited().saturating_sub(*before);
-                            if now.duration_since(*at).saturating_sub(without_processor) >= STUCK_AFTER {
-                                self.taking_over = true;
-                                return Check::TakeOver;
-                            }
+                        Some(at) if had_processor_for_long(*at, now, waited()) => {
+                            self.taking_over = true;
+                            return Check::TakeOver;
                         }
+                        Some(_) => {}
                     },
                     suspect => *suspect = Some(Suspect { step, seen_again: None }),
                 }
@@ -379,6 +375,12 @@ impl<S, R: Copy + Eq> ReaderLease<S, R> {
         self.doing = Doing::Rests;
         self.urgent.drain(..).chain(self.ready.drain(..)).collect()
     }
+}
+
+/// Whether a thread has had a processor for [`STUCK_AFTER`] since a time at which it had waited for one so long in all; `waited` is the same
+/// now.
+fn had_processor_for_long((since, before): (Instant, Duration), now: Instant, waited: Duration) -> bool {
+    now.duration_since(since).saturating_sub(waited.saturating_sub(before)) >= STUCK_AFTER
 }
 
 #[cfg(test)]
