@@ -1,15 +1,62 @@
-//! Backends between redb and the file. [`Fenced`] can be shut off, so that a database that was replaced can't touch the
-//! file. [`Overlay`] keeps writes in memory, so that a file can be opened and read when nothing can be written.
+//! The file and the backends between redb and it. [`LockedFile`] is the file, which others can't open meanwhile. [`Fenced`] can be shut off,
+//! so that a database that was replaced can't touch the file. [`Overlay`] keeps writes in memory, so that a file can be opened and read when
+//! nothing can be written.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ::redb::StorageBackend;
 
 use crate::lock;
+
+/// A file with an exclusive lock (`flock`), which lasts until the backend is closed, or dropped together with all copies of its descriptor.
+///
+/// redb's own backend does not do: since redb 4.3 the database that is opened on it takes and returns the lock. But the file has to stay locked
+/// while no database is open on it.
+#[derive(Debug)]
+pub(super) struct LockedFile(File);
+
+impl LockedFile {
+    /// Locks the file. `None` if someone else has locked it.
+    pub(super) fn new(file: File) -> io::Result<Option<Self>> {
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+impl StorageBackend for LockedFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(data, offset)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.unlock()
+    }
+}
 
 /// The backend of one [`redb::Database`]. Closing the database neither closes the inner backend nor unlocks the file.
 /// After [`Fence::shut`] all operations fail.

@@ -7,14 +7,12 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ::redb::DatabaseError;
-use ::redb::backends::FileBackend;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
-use super::file::RedbFailure;
-use super::open_error::{OpenError, failed_to_open};
+use super::backend::LockedFile;
+use super::open_error::OpenError;
 
 /// The name of the file with the keys and values.
 pub(super) const FILE_NAME: &str = "kv.redb";
@@ -30,7 +28,7 @@ pub(super) struct DataDir {
     /// The path of the store's file.
     pub(super) path: PathBuf,
     /// The store's file, open and locked.
-    pub(super) backend: Arc<FileBackend>,
+    pub(super) backend: Arc<LockedFile>,
 }
 
 impl DataDir {
@@ -78,10 +76,8 @@ impl DataDir {
             return Err(OpenError::NoFile { path });
         }
         let in_use = || OpenError::InUse { directory: directory.to_owned() };
-        let backend = FileBackend::new(file).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => in_use(),
-            error => failed_to_open(&path, RedbFailure::Error(error.into())),
-        })?;
+        let locked = LockedFile::new(file).map_err(|source| OpenError::File { path: path.clone(), source })?;
+        let backend = locked.ok_or_else(in_use)?;
         // A repair may have replaced the file before it was locked.
         match fs::symlink_metadata(&path) {
             Ok(now) if (now.dev(), now.ino()) == (opened.dev(), opened.ino()) => {}
